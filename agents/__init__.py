@@ -1,0 +1,39 @@
+"""Reference agents, by name.
+
+>>> from memgym.agents import make_agent
+>>> make_agent("random").card.kind
+'reference'
+"""
+
+from typing import Any
+
+from memgym.registry import Registry
+
+__all__ = ["AGENTS", "make_agent"]
+
+AGENTS = Registry(
+    "agent",
+    {
+        "random": "memgym.agents.random:RandomAgent",
+        "oracle": "memgym.agents.oracle:OracleAgent",
+        "closed-book": "memgym.agents.closed_book:closed_book",
+        "recency": "memgym.agents.recency:recency",
+        "full-context": "memgym.agents.full_context:FullContextAgent",
+        "add-all-bm25": "memgym.agents.bm25:add_all_bm25",
+        "rules": "memgym.agents.rules:rules",
+        "first-cue": "memgym.agents.t_maze_rules:FirstCueAgent",
+        "ppo-lstm": "memgym.agents.ppo_lstm:PPOLSTMAgent",
+        "ppo-memory": "memgym.agents.ppo_memory:PPOMemoryAgent",
+    },
+    group="memgym.agents",
+)
+
+
+def make_agent(name: str, **config: Any) -> Any:
+    """Build an agent by registered name or ``"module:attr"``; `config` goes to its constructor.
+
+    Raises:
+        UnknownName: no such agent; the message suggests near matches.
+        DependencyMissing: the agent needs an extra that is not installed.
+    """
+    return AGENTS.resolve(name)(**config)

@@ -1,0 +1,1 @@
+"""Recipes of the reference results, and the results themselves."""

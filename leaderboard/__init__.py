@@ -1,0 +1,1 @@
+"""From result bundles to a page that compares agents."""

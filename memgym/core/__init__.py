@@ -1,0 +1,1 @@
+"""The contracts: environments, agents, rollouts, results, and their verification."""

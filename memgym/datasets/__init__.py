@@ -1,0 +1,1 @@
+"""Real data: where it comes from, its licence and checksum, and how to read it."""

@@ -1,0 +1,113 @@
+"""Counter-based random numbers: draw k of episode e of seed s is a pure function of (s, e, k).
+
+Every environment draws through this module, so the same seed gives the same bytes on every platform, at any
+``num_envs``, whatever other code does to global random state, and draw 1,000,000 needs no draw before it.
+The mixing function is SplitMix64's finaliser (Steele, Lea & Flood, 2014), in plain integers for scalar
+environments and in ``uint64`` arrays for vector ones; both give the same numbers.
+"""
+
+from collections.abc import MutableSequence, Sequence
+from hashlib import blake2b
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["CounterRNG", "draw", "draw_array", "episode_key", "episode_keys", "mix64", "stream_id"]
+
+T = TypeVar("T")
+
+MASK64 = (1 << 64) - 1
+PHI = 0x9E3779B97F4A7C15  # 2**64 / golden ratio, SplitMix64's increment
+EPISODE_STEP = 0xD1342543DE82EF95  # an odd constant other than PHI keeps (episode, draw) pairs apart
+
+
+def mix64(z: int) -> int:
+    """SplitMix64's finaliser on one 64-bit integer."""
+    z &= MASK64
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK64
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK64
+    return z ^ (z >> 31)
+
+
+def mix64_array(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """`mix64` on an array of any shape."""
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+def stream_id(name: str) -> int:
+    """A 64-bit constant for a named stream, e.g. ``"EndlessTMaze/test"``; it separates splits and tasks."""
+    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little")
+
+
+def episode_key(seed: int, episode: int, stream: int = 0) -> int:
+    """The key of one episode, from which all its draws come."""
+    return mix64(mix64((seed & MASK64) ^ stream) + episode * EPISODE_STEP)
+
+
+def episode_keys(
+    seeds: NDArray[np.uint64], episodes: NDArray[np.uint64], stream: int = 0
+) -> NDArray[np.uint64]:
+    """`episode_key` for many (seed, episode) pairs, shape (num_envs,)."""
+    return mix64_array(mix64_array(seeds ^ np.uint64(stream)) + episodes * np.uint64(EPISODE_STEP))
+
+
+def draw(key: int, index: int) -> int:
+    """Draw number `index` of an episode, a 64-bit integer."""
+    return mix64(key + (index + 1) * PHI)
+
+
+def draw_array(keys: NDArray[np.uint64], index: NDArray[np.uint64] | int) -> NDArray[np.uint64]:
+    """`draw` for many keys, shape (num_envs,)."""
+    return mix64_array(keys + (np.asarray(index, dtype=np.uint64) + np.uint64(1)) * np.uint64(PHI))
+
+
+class CounterRNG:
+    """A small random source over `draw`, for generators that think in choices rather than in bits.
+
+    Args:
+        key: from `episode_key` or another source's `fork`.
+    """
+
+    def __init__(self, key: int) -> None:
+        self.key = key
+        self._index = 0
+
+    def bits(self) -> int:
+        """The next 64-bit integer."""
+        value = draw(self.key, self._index)
+        self._index += 1
+        return value
+
+    def integer(self, low: int, high: int) -> int:
+        """An integer from `low` to `high`, both included (bias below 2**-50 for spans below 2**14)."""
+        return low + (self.bits() * (high - low + 1) >> 64)
+
+    def random(self) -> float:
+        """A float in [0, 1) with 53 random bits."""
+        return (self.bits() >> 11) * 2.0**-53
+
+    def choice(self, items: Sequence[T]) -> T:
+        """One item."""
+        return items[self.integer(0, len(items) - 1)]
+
+    def shuffle(self, items: MutableSequence[T]) -> None:
+        """Shuffle in place (Fisher-Yates)."""
+        for i in range(len(items) - 1, 0, -1):
+            j = self.integer(0, i)
+            items[i], items[j] = items[j], items[i]
+
+    def sample(self, items: Sequence[T], k: int) -> list[T]:
+        """`k` different items, in random order."""
+        pool = list(items)
+        self.shuffle(pool)
+        return pool[:k]
+
+    def fork(self, *path: int) -> "CounterRNG":
+        """An independent source for a part, e.g. one turn; a pure function of this key and `path`."""
+        key = self.key
+        for part in path:
+            key = mix64((key ^ PHI) + part * EPISODE_STEP)
+        return CounterRNG(key)

@@ -1,0 +1,1 @@
+"""Seeded generators of text whose truth is known by construction."""

@@ -1,0 +1,1 @@
+"""Views of the same task for other kinds of agent."""
