@@ -18,7 +18,8 @@ __version__ = "0.1.0"
 
 # An installed memgym holds memgym.agents, memgym.baselines and memgym.leaderboard. In a checkout they stand
 # beside this folder; with this line `import memgym.agents` works there without installing anything.
-if Path(__file__).parents[1].joinpath("agents", "weights").is_dir():
-    __path__.append(str(Path(__file__).parents[1]))
+_checkout = Path(__file__).parents[1]
+if (_checkout / "pyproject.toml").is_file() and (_checkout / "agents" / "weights").is_dir():
+    __path__.append(str(_checkout))
 
 register_envs()

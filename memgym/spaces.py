@@ -65,5 +65,3 @@ def entry_space() -> spaces.Dict:
         attrs=UnicodeText(),
         score=spaces.Box(-np.inf, np.inf, (), np.float32),
     )
-
-

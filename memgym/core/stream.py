@@ -70,5 +70,3 @@ class Verdict(NamedTuple):
     score: float
     is_correct: bool
     metrics: dict[str, float]
-
-

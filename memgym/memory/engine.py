@@ -285,9 +285,7 @@ class MemoryEngine:
                 if not entries or any(a.version >= b.version for a, b in pairwise(entries)):
                     raise InvalidOperation("a snapshot's entry has no versions, or not in order.")
                 engine._versions[entries[0].id] = entries
-            engine._log = [
-                AppliedOp(**{**done, "op": MemoryOp.parse(done["op"])}) for done in state["log"]
-            ]
+            engine._log = [AppliedOp(**{**done, "op": MemoryOp.parse(done["op"])}) for done in state["log"]]
             engine._seq, engine._next_id = int(state["seq"]), int(state["next_id"])
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             if isinstance(error, InvalidOperation):

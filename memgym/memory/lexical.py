@@ -3,8 +3,9 @@
 import re
 import sqlite3
 from collections.abc import Iterable
+from functools import lru_cache
 
-__all__ = ["STOP_WORDS", "LexicalIndex", "content_words"]
+__all__ = ["STOP_WORDS", "LexicalIndex", "content_words", "stem", "stems"]
 
 # Function words: they match everything, cost FTS5 most of its query time and say nothing.
 STOP_WORDS = frozenset(
@@ -21,6 +22,21 @@ def content_words(text: str) -> list[str]:
     """Lower-cased words without function words, in order; all words where nothing else is left."""
     words = WORD.findall(text.lower())
     return [word for word in words if word not in STOP_WORDS] or words
+
+
+def stem(word: str) -> str:
+    """Cut plural and verb endings: enough to match "moved" with "move" where no index is at hand."""
+    for ending in ("ing", "ies", "ed", "es", "s"):
+        if word.endswith(ending) and len(word) - len(ending) >= 3:
+            word = word[: -len(ending)]
+            break
+    return word.rstrip("e")
+
+
+@lru_cache(maxsize=1 << 14)
+def stems(text: str) -> frozenset[str]:
+    """The stems of a text's content words."""
+    return frozenset(stem(word) for word in content_words(text))
 
 
 class LexicalIndex:

@@ -1,0 +1,49 @@
+"""Store everything, find it by BM25: the baseline that every memory system has to beat."""
+
+from memgym.agents.policy_agent import PolicyAgent
+from memgym.core.agent import AgentCard
+from memgym.memory import entry_nbytes
+from memgym.memory.ops import MemoryOp, dump_attrs
+from memgym.memory.policy import MemoryPolicy, MemoryView, Message
+
+__all__ = ["AddAllPolicy", "add_all_bm25", "as_entry", "op_nbytes"]
+
+
+def as_entry(message: Message) -> MemoryOp:
+    """The ADD that stores a message as it stands: "Speaker: text", dated."""
+    text = f"{message.speaker}: {message.text}" if message.speaker else message.text
+    return MemoryOp.add(text, **({"time": message.time} if message.time else {}))
+
+
+def op_nbytes(op: MemoryOp, id: str) -> int:
+    """Bytes that an ADD takes from the budget once it has `id`."""
+    return entry_nbytes(id, op.text, dump_attrs(op.attrs))
+
+
+class AddAllPolicy(MemoryPolicy):
+    """Adds every message until the budget is full, then no more."""
+
+    def __init__(self) -> None:
+        self._next_id = 1
+
+    def write(self, message: Message, view: MemoryView) -> list[MemoryOp]:
+        """ADD, where it fits."""
+        op = as_entry(message)
+        if op_nbytes(op, f"m{self._next_id}") > view.bytes_left:
+            return []
+        self._next_id += 1
+        return [op]
+
+    def nbytes(self) -> int:
+        """A counter."""
+        return 8
+
+
+def add_all_bm25() -> PolicyAgent:
+    """Adds every message until the budget is full; reads the ten nearest by BM25."""
+    card = AgentCard(
+        name="add-all-bm25",
+        kind="scripted",
+        description="Adds every message until the budget is full, then nothing more; retrieves ten by BM25.",
+    )
+    return PolicyAgent(card, AddAllPolicy)

@@ -1,0 +1,40 @@
+"""Keep the whole history outside the bank: the offline setting, at full cost in bytes."""
+
+from typing import Any
+
+from memgym.core.agent import Agent, AgentCard
+from memgym.envs.text import Phase
+from memgym.memory import as_action
+from memgym.memory.ops import dump_attrs
+from memgym.memory.reader import extractive_reader
+
+__all__ = ["FullContextAgent"]
+
+
+class FullContextAgent(Agent):
+    """Keeps every turn as its own context and reads all of it for each question; the bank stays empty."""
+
+    families = ("text",)
+    card = AgentCard(
+        name="full-context",
+        kind="scripted",
+        description="Keeps the whole conversation in its own context and reads all of it for each question.",
+        setting="offline",
+    )
+
+    def predict(
+        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True
+    ) -> tuple[Any, Any]:
+        """Remember an item, answer a question."""
+        if state is None or episode_start:
+            state = []
+        if observation["phase"] == Phase.QUESTION:
+            answer = extractive_reader(observation["text"], state, observation["choices"])
+            return as_action(answer=answer), state
+        text = f"{observation['speaker']}: {observation['text']}"
+        state.append({"text": text, "attrs": dump_attrs({"time": observation["time"]})})
+        return as_action(), state
+
+    def memory_nbytes(self, state: Any) -> int:
+        """Every turn and its date."""
+        return sum(len(turn["text"].encode()) + len(turn["attrs"]) for turn in state or ())

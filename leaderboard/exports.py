@@ -1,0 +1,76 @@
+"""The board as files for other programs: `results.csv` has a line for each agent and task, `results.json` all."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from .board import AgentResult, Board, Estimate, Task, TaskResult
+from .columns import RATES
+from .formats import csv_cell
+
+__all__ = ["to_csv", "to_json"]
+
+
+def to_json(board: Board, status: Mapping[str, str]) -> str:
+    """Everything on the page; `status` says of each agent how far its result was checked."""
+    value = board.to_dict()
+    for agent in value["agents"]:
+        agent["status"] = status[agent["name"]]
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def to_csv(board: Board, status: Mapping[str, str]) -> str:
+    """One line for each agent and task, in the order of the page."""
+    rows = [
+        _row(agent, task, agent.tasks[task.name], status[agent.name])
+        for agent in board.agents
+        for task in board.tasks
+        if task.name in agent.tasks
+    ]
+    out = io.StringIO()
+    writer = csv.DictWriter(out, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: csv_cell(value) for name, value in row.items()} for row in rows)
+    return out.getvalue()
+
+
+def _row(agent: AgentResult, task: Task, result: TaskResult, status: str) -> dict[str, Any]:
+    return {
+        "agent": agent.name,
+        "kind": agent.card["kind"],
+        "setting": agent.card["setting"],
+        "privileged": agent.card["privileged"],
+        "status": status,
+        "overall_rank": agent.rank,
+        **_columns("overall", agent.overall),
+        "family": task.family,
+        "family_rank": agent.families[task.family].rank,
+        **_columns("family_score", agent.families[task.family].score),
+        "task": task.name,
+        "env_id": task.env_id,
+        "rank": result.rank,
+        **_columns("score", result.score),
+        "iqm": result.iqm,
+        **_columns("normalised", result.normalised),
+        "success": result.success,
+        "return": result.mean_return,
+        "episodes": result.episodes,
+        "errors": result.errors,
+        "steps": result.steps,
+        "memory_mean_bytes": result.memory_mean,
+        "memory_max_bytes": result.memory_max,
+        "on_front": result.on_front,
+        "operations": sum(result.ops.values()),
+        "refused": result.refused,
+        "questions": result.questions,
+        **{rate: result.rates.get(rate) for rate in RATES},
+        "digest": agent.digest,
+    }
+
+
+def _columns(name: str, estimate: Estimate | None) -> dict[str, float | None]:
+    if estimate is None:
+        return {name: None, f"{name}_low": None, f"{name}_high": None}
+    return {name: estimate.mean, f"{name}_low": estimate.low, f"{name}_high": estimate.high}

@@ -1,0 +1,82 @@
+"""How numbers and strangers' text are written: on the page, in its inline data and in CSV cells."""
+
+import json
+from typing import Any
+from urllib.parse import urlsplit
+
+__all__ = ["bytes_text", "count_text", "csv_cell", "https_url", "inline_json", "plain", "score_text"]
+
+UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+def score_text(value: float | None) -> str:
+    """Two decimals and a real minus sign; a dash for what does not exist.
+
+    >>> score_text(-0.004), score_text(0.876), score_text(None)
+    ('0.00', '0.88', '–')
+    """
+    if value is None:
+        return "–"
+    text = f"{value:.2f}"
+    return "0.00" if text == "-0.00" else text.replace("-", "−")
+
+
+def bytes_text(value: float) -> str:
+    """Bytes with a binary unit and about three digits.
+
+    >>> bytes_text(0), bytes_text(1023), bytes_text(4096), bytes_text(118_000)
+    ('0 B', '1023 B', '4.0 KiB', '115 KiB')
+    """
+    unit = 0
+    while round(value) >= 1024 and unit < len(UNITS) - 1:
+        value, unit = value / 1024, unit + 1
+    return f"{value:.1f} {UNITS[unit]}" if unit and value < 100 else f"{value:.0f} {UNITS[unit]}"
+
+
+def count_text(value: float) -> str:
+    """A number with thin spaces between thousands; one decimal only below 10.
+
+    >>> count_text(148742), count_text(2.25), count_text(3.0)
+    ('148\\u2009742', '2.2', '3')
+    """
+    is_whole = value == round(value)
+    return (f"{value:.1f}" if value < 10 and not is_whole else f"{value:,.0f}").replace(",", "\u2009")
+
+
+def plain(text: str, limit: int = 600) -> str:
+    """Text of a stranger on one line: no control or direction characters, cut at `limit`."""
+    shown = "".join(c if c.isprintable() else " " for c in text[: 2 * limit])
+    shown = " ".join(shown.split())
+    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def https_url(text: str) -> str:
+    """`text` where it is a plain https address, otherwise ``""``: nothing else becomes a link.
+
+    >>> https_url("javascript:alert(1)"), https_url("https://example.org/a")
+    ('', 'https://example.org/a')
+    """
+    if not text.isascii() or not text.isprintable() or " " in text:
+        return ""
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return ""
+    return text if parts.scheme == "https" and parts.hostname and "@" not in parts.netloc else ""
+
+
+def csv_cell(value: Any) -> Any:
+    """`value`; text that a spreadsheet would run as a formula gets a leading quote.
+
+    >>> csv_cell("=1+1"), csv_cell(-0.5)
+    ("'=1+1", -0.5)
+    """
+    if isinstance(value, str) and value.lstrip()[:1] in ("=", "+", "-", "@"):
+        return "'" + value
+    return "" if value is None else value
+
+
+def inline_json(value: Any) -> str:
+    """JSON that can stand inside a ``<script>`` element: no character of it can end the element."""
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False)  # ASCII: U+2028 comes out escaped
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")

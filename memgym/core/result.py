@@ -1,0 +1,321 @@
+"""The result bundle: a folder that says what an agent did, episode by episode, so that anyone can check it.
+
+::
+
+    submission.json       header: agent card, versions, tasks with their exact arguments and seeds, summary,
+                          a sha256 of every other file, and a seal of each of its own sections
+    episodes.jsonl.gz     one line an episode: what happened, as raw numbers
+    traces/<task>.jsonl.gz   one line an episode: every action
+    timings.jsonl.gz      one line an episode: CPU seconds; not part of the digest
+
+Everything in it is a stranger's data: it is parsed by a strict schema, sizes are limited, and no path in it
+is ever followed.
+"""
+
+import gzip
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from memgym.errors import DependencyMissing, ResultInvalid
+
+try:
+    from pydantic import BaseModel, ConfigDict, Field, ValidationError
+except ImportError:
+    raise DependencyMissing.for_extra("pydantic", "cli", "Reading and writing results") from None
+
+__all__ = [
+    "SCHEMA",
+    "Bundle",
+    "EpisodeRow",
+    "Header",
+    "TaskRow",
+    "canonical_json",
+    "read_bundle",
+    "read_traces",
+    "seal",
+    "sha256_file",
+    "write_atomically",
+    "write_bundle",
+]
+
+SCHEMA = "memgym-result/1"
+HEADER_FILE, EPISODES_FILE, TIMINGS_FILE = "submission.json", "episodes.jsonl.gz", "timings.jsonl.gz"
+MAX_HEADER_BYTES = 2 << 20
+MAX_LINES_BYTES = 1 << 30  # of one file, unpacked
+MAX_LINE_BYTES = 64 << 20
+SECTIONS = ("agent", "versions", "tasks", "skipped", "summary", "manifest")
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+
+
+class Strict(BaseModel):
+    """Unknown fields, NaN and infinities are refused."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
+
+
+class TaskRow(Strict):
+    """One task of a suite: an environment with exact arguments, and the episodes that were played."""
+
+    name: str = Field(pattern=NAME)
+    title: str = Field(max_length=200)
+    env_id: str = Field(max_length=200)
+    kwargs: dict[str, Any]
+    family: Literal["control", "text"]
+    metric: str = Field(max_length=64)
+    episodes: int = Field(ge=1, le=1_000_000)
+    seeds: list[int] = Field(min_length=1, max_length=10_000)
+
+
+class EpisodeRow(Strict):
+    """What happened in one episode. `bank_bytes` and `agent_bytes` are peaks."""
+
+    task: str
+    seed: int
+    episode: int
+    # "return" is a Python keyword
+    ret: float = Field(alias="return")
+    length: int = Field(ge=0)
+    terminated: bool
+    truncated: bool
+    score: float
+    success: bool
+    metrics: dict[str, float]
+    bank_bytes: int = Field(ge=0)
+    agent_bytes: int = Field(ge=0)
+    ops: dict[str, int]
+    refused: int = Field(ge=0)
+    questions: list[dict[str, bool | float | str]]
+    error: str | None
+    hash: str
+
+    @property
+    def key(self) -> tuple[str, int, int]:
+        """What identifies the episode."""
+        return self.task, self.seed, self.episode
+
+
+class Header(Strict):
+    """`submission.json`."""
+
+    schema_: Literal["memgym-result/1"] = Field(alias="schema")
+    protocol: str
+    suite: str
+    created: str
+    agent: dict[str, Any]
+    versions: dict[str, str]
+    tasks: list[TaskRow]
+    skipped: list[dict[str, str]]
+    summary: dict[str, Any]
+    manifest: dict[str, str]
+    digest: str
+    seals: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle that was read and is well formed; `memgym.core.verify` says whether it is true.
+
+    Attributes:
+        path: its folder.
+        header: `submission.json`.
+        episodes: the lines of `episodes.jsonl.gz`.
+    """
+
+    path: Path
+    header: dict[str, Any]
+    episodes: list[dict[str, Any]]
+
+
+def canonical_json(value: Any) -> bytes:
+    """The one JSON form that is hashed: sorted keys, no spaces, UTF-8."""
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    ).encode()
+
+
+def seal(value: Any) -> str:
+    """sha256 of the canonical JSON of `value`."""
+    return hashlib.sha256(canonical_json(value)).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """sha256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write beside and rename, so that a reader never sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with part.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def pack_lines(rows: Iterable[Mapping[str, Any]]) -> bytes:
+    """Rows as gzipped JSON lines; equal rows give equal bytes."""
+    return gzip.compress(b"".join(canonical_json(row) + b"\n" for row in rows), mtime=0)
+
+
+def unpack_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a gzipped JSON-lines file, one at a time.
+
+    Raises:
+        ResultInvalid: missing, not gzip, not JSON, or too large; names file and line.
+    """
+    total = 0
+    try:
+        with gzip.open(path, "rb") as file:
+            number = 0
+            while line := file.readline(MAX_LINE_BYTES + 1):
+                number += 1
+                total += len(line)
+                if len(line) > MAX_LINE_BYTES or total > MAX_LINES_BYTES:
+                    raise ResultInvalid(f"{path.name}, line {number}: larger than a result may be.")
+                row = json.loads(line)
+                if not isinstance(row, dict):
+                    raise ResultInvalid(f"{path.name}, line {number}: not a JSON object.")
+                yield row
+    except (OSError, EOFError) as error:
+        raise ResultInvalid(f"{path.name} cannot be read: {error}.") from error
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, ResultInvalid):
+            raise
+        raise ResultInvalid(f"{path.name}: not JSON lines: {error}.") from error
+
+
+def digest_of(header: Mapping[str, Any]) -> str:
+    """What two runs that did the same have in common: everything but versions and dates."""
+    manifest = {name: sha for name, sha in header["manifest"].items() if name != TIMINGS_FILE}
+    return seal([header["protocol"], header["suite"], header["agent"], header["tasks"], manifest])
+
+
+def write_bundle(
+    folder: Path,
+    *,
+    protocol: str,
+    suite: str,
+    created: str,
+    agent: Mapping[str, Any],
+    versions: Mapping[str, str],
+    tasks: Sequence[TaskRow],
+    skipped: Sequence[Mapping[str, str]],
+    summary: Mapping[str, Any],
+    episodes: Sequence[Mapping[str, Any]],
+    traces: Mapping[str, Sequence[Mapping[str, Any]]],
+    timings: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Any]:
+    """Write a bundle, the header last, and return the header."""
+    files = {EPISODES_FILE: pack_lines(episodes), TIMINGS_FILE: pack_lines(timings)}
+    files |= {f"traces/{task}.jsonl.gz": pack_lines(rows) for task, rows in traces.items()}
+    for name, data in files.items():
+        write_atomically(folder / name, data)
+    header: dict[str, Any] = {
+        "schema": SCHEMA,
+        "protocol": protocol,
+        "suite": suite,
+        "created": created,
+        "agent": dict(agent),
+        "versions": dict(versions),
+        "tasks": [task.model_dump() for task in tasks],
+        "skipped": [dict(row) for row in skipped],
+        "summary": dict(summary),
+        "manifest": {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())},
+    }
+    header = json.loads(canonical_json(header))  # tuples become lists, as a reader will see them
+    header["digest"] = digest_of(header)
+    header["seals"] = {name: seal(header[name]) for name in SECTIONS} | {
+        "header": seal([header[name] for name in ("schema", "protocol", "suite", "created", "digest")])
+    }
+    write_atomically(folder / HEADER_FILE, json.dumps(header, indent=1, ensure_ascii=False).encode() + b"\n")
+    return header
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Read a bundle and check its form: schema, sizes, checksums and seals. It does not replay.
+
+    Raises:
+        ResultInvalid: names the file and what is wrong with it.
+    """
+    header = read_header(folder)
+    for name in SECTIONS:
+        if seal(header[name]) != header["seals"].get(name):
+            raise ResultInvalid(f"{HEADER_FILE}: section {name!r} was changed after it was written.")
+    top = [header[name] for name in ("schema", "protocol", "suite", "created", "digest")]
+    if seal(top) != header["seals"].get("header"):
+        raise ResultInvalid(f"{HEADER_FILE}: schema, protocol, suite, created or digest was changed.")
+    if header["digest"] != digest_of(header):
+        raise ResultInvalid(f"{HEADER_FILE}: the digest is not that of its content.")
+    expected = {EPISODES_FILE, TIMINGS_FILE} | {f"traces/{t['name']}.jsonl.gz" for t in header["tasks"]}
+    if set(header["manifest"]) != expected:
+        odd = sorted(set(header["manifest"]) ^ expected)[0]
+        raise ResultInvalid(f"{HEADER_FILE}: the manifest and the tasks disagree about {odd!r}.")
+    for name, sha in header["manifest"].items():
+        path = folder / name
+        if not path.is_file() or path.is_symlink():
+            raise ResultInvalid(f"{name} is missing.")
+        if sha256_file(path) != sha:
+            raise ResultInvalid(f"{name} was changed: its checksum is not the one in {HEADER_FILE}.")
+    episodes = []
+    for number, row in enumerate(unpack_lines(folder / EPISODES_FILE), 1):
+        try:
+            EpisodeRow.model_validate(row)
+        except ValidationError as error:
+            raise ResultInvalid(f"{EPISODES_FILE}, line {number}: {_first(error)}") from None
+        episodes.append(row)
+    return Bundle(folder, header, episodes)
+
+
+def read_header(folder: Path) -> dict[str, Any]:
+    """`submission.json`, checked against the schema.
+
+    Raises:
+        ResultInvalid: missing, too large, not JSON, or another schema.
+    """
+    path = folder / HEADER_FILE
+    try:
+        if path.stat().st_size > MAX_HEADER_BYTES:
+            raise ResultInvalid(f"{path} is larger than {MAX_HEADER_BYTES} bytes.")
+        header = json.loads(path.read_bytes())
+        Header.model_validate(header)
+    except FileNotFoundError:
+        raise ResultInvalid(f"{folder} is not a result bundle: it has no {HEADER_FILE}.") from None
+    except ValidationError as error:
+        raise ResultInvalid(f"{path}: {_first(error)}") from None
+    except (ValueError, RecursionError, OSError) as error:
+        if isinstance(error, ResultInvalid):
+            raise
+        raise ResultInvalid(f"{path} is not JSON: {error}.") from None
+    return header
+
+
+def read_traces(folder: Path, task: str) -> dict[tuple[str, int, int], list[Any]]:
+    """The actions of one task's episodes by (task, seed, episode).
+
+    Raises:
+        ResultInvalid: a line without the expected fields, or an episode twice.
+    """
+    name = f"traces/{task}.jsonl.gz"
+    traces: dict[tuple[str, int, int], list[Any]] = {}
+    for number, row in enumerate(unpack_lines(folder / name), 1):
+        if set(row) != {"seed", "episode", "actions"} or not isinstance(row["actions"], list):
+            raise ResultInvalid(f"{name}, line {number}: expected seed, episode and actions.")
+        key = (task, row["seed"], row["episode"])
+        if key in traces:
+            raise ResultInvalid(f"{name}, line {number}: seed {key[1]}, episode {key[2]} comes twice.")
+        traces[key] = row["actions"]
+    return traces
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {first['msg']}."

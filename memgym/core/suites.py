@@ -1,0 +1,148 @@
+"""Suites: named lists of tasks with exact arguments, and the seeds of the protocol."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+from typing import Any
+
+from memgym.errors import DatasetMissing
+from memgym.registry import Registry
+
+__all__ = ["PROTOCOL", "SUITES", "Suite", "Task", "reserved_seeds"]
+
+PROTOCOL = "2026.1"
+
+
+@dataclass(frozen=True)
+class Task:
+    """An environment with exact arguments, and how much of it is played.
+
+    Attributes:
+        name: short, unique in its suite.
+        title: for people.
+        env_id: of Gymnasium.
+        kwargs: arguments of the environment, JSON-like.
+        episodes: played on each seed.
+        num_seeds: number of reserved seeds.
+        dataset: needed dataset, ``""`` for none.
+    """
+
+    name: str
+    title: str
+    env_id: str
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    episodes: int = 100
+    num_seeds: int = 1
+    dataset: str = ""
+
+    def missing(self) -> str:
+        """Why the task cannot be played on this machine; ``""`` where it can."""
+        if not self.dataset:
+            return ""
+        from memgym.datasets import DATASETS
+        from memgym.datasets.base import find
+
+        try:
+            find(DATASETS.resolve(self.dataset))
+        except DatasetMissing as error:
+            return str(error)
+        return ""
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A named list of tasks."""
+
+    name: str
+    description: str
+    tasks: tuple[Task, ...]
+
+    def resized(
+        self, episodes: int | None = None, num_seeds: int | None = None, budget: int | None = None
+    ) -> "Suite":
+        """The same suite with other numbers; `budget` applies to the text tasks.
+
+        A resized suite is another suite: its name says so, and its results are never ranked with the original's.
+        """
+        if episodes is None and num_seeds is None and budget is None:
+            return self
+        changes: dict[str, Any] = {"episodes": episodes, "num_seeds": num_seeds}
+        changes = {key: value for key, value in changes.items() if value is not None}
+        tasks = [replace(task, **changes) for task in self.tasks]
+        if budget is not None:
+            tasks = [
+                replace(t, kwargs={**t.kwargs, "memory_budget": budget}) if "memory_budget" in t.kwargs else t
+                for t in tasks
+            ]
+        parts = {"episodes": episodes, "seeds": num_seeds, "budget": budget}
+        suffix = "+".join(f"{key}={value}" for key, value in parts.items() if value is not None)
+        return replace(self, name=f"{self.name}+{suffix}", tasks=tuple(tasks))
+
+
+def reserved_seeds(task: Task, protocol: str = PROTOCOL) -> list[int]:
+    """The protocol's seeds of a task: derived from its name, not chosen, and the same for everybody."""
+    seeds = []
+    for number in range(task.num_seeds):
+        digest = blake2b(f"{protocol}/{task.env_id}/{task.name}/{number}".encode(), digest_size=4).digest()
+        seeds.append(int.from_bytes(digest, "little") >> 1)
+    return seeds
+
+
+def _t_maze(num_corridors: int, **kwargs: Any) -> Task:
+    uniform = kwargs.get("length_mode") == "uniform"
+    return Task(
+        name=f"t-maze-n{num_corridors}" + ("-uniform" if uniform else ""),
+        title=f"Endless T-Maze, {num_corridors} corridor{'s' if num_corridors > 1 else ''}",
+        env_id="memgym/EndlessTMaze-v0",
+        kwargs={"num_corridors": num_corridors, "corridor_length": 5, "split": "test", **kwargs},
+        episodes=200,
+    )
+
+
+def _dialogue(budget: int) -> Task:
+    return Task(
+        name=f"dialogue-{budget}",
+        title=f"Dialogue memory, {budget} bytes",
+        env_id="memgym/DialogueMemory-v0",
+        kwargs={"answer_format": "choice", "memory_budget": budget, "view_bytes": budget, "split": "test"},
+        episodes=50,
+    )
+
+
+LOCOMO = Task(
+    name="locomo",
+    title="LoCoMo, ten real conversations",
+    env_id="memgym/LoCoMo-v0",
+    kwargs={"memory_budget": 262144, "view_bytes": 2048},
+    episodes=10,
+    dataset="locomo10",
+)
+
+QUICKSTART = Suite(
+    "quickstart",
+    "One control task, one synthetic dialogue, one real one: minutes on a laptop.",
+    (_t_maze(3), _dialogue(1024), LOCOMO),
+)
+RETENTION = Suite("retention", "Keep one thing: T-Maze with a single corridor.", (_t_maze(1),))
+REWRITING = Suite(
+    "rewriting", "Replace what was kept: T-Maze with many corridors.", (_t_maze(3), _t_maze(10))
+)
+DIALOGUE = Suite(
+    "dialogue",
+    "Manage a bounded memory while a conversation streams by, then answer.",
+    (_dialogue(1024), _dialogue(4096), LOCOMO),
+)
+
+SUITES = Registry(
+    "suite",
+    {
+        suite.name: f"memgym.core.suites:{attr}"
+        for attr, suite in {
+            "QUICKSTART": QUICKSTART,
+            "RETENTION": RETENTION,
+            "REWRITING": REWRITING,
+            "DIALOGUE": DIALOGUE,
+        }.items()
+    },
+    group="memgym.suites",
+)

@@ -1,0 +1,155 @@
+"""What happened in an episode, and a running hash of everything that the environment said."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from memgym.memory.ops import OpKind
+
+__all__ = ["Episode", "Recorder", "plain"]
+
+INFO_IN_QUESTION = {"memory_bytes", "memory_ops", "refused", "score", "success"}
+
+
+@dataclass
+class Episode:
+    """One played episode, as raw numbers.
+
+    Attributes:
+        ret: sum of rewards.
+        bank_bytes: most bytes that the environment's bank held.
+        agent_bytes: most bytes that the agent itself remembered, as it says.
+        ops: memory operations asked for, by kind.
+        refused: operations that were refused.
+        questions: one mapping a question: type, score, whether it is right, further metrics.
+        hash: of every observation and reward in order (BLAKE2b, 128 bits).
+        actions: what was done, in JSON-like values; enough to replay the episode.
+        error: what the agent raised, where it did; the episode then counts as score 0.
+    """
+
+    seed: int
+    episode: int
+    ret: float = 0.0
+    length: int = 0
+    terminated: bool = False
+    truncated: bool = False
+    score: float = 0.0
+    success: bool = False
+    metrics: dict[str, float] = field(default_factory=dict)
+    bank_bytes: int = 0
+    agent_bytes: int = 0
+    ops: dict[str, int] = field(default_factory=dict)
+    refused: int = 0
+    questions: list[dict[str, Any]] = field(default_factory=list)
+    hash: str = ""
+    actions: list[Any] = field(default_factory=list)
+    error: str | None = None
+
+
+def plain(value: Any) -> Any:
+    """`value` in JSON-like types: numpy scalars and arrays become numbers and lists."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): plain(part) for key, part in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [plain(part) for part in value]
+    return value
+
+
+class Recorder(gym.Wrapper):
+    """Writes down what passes between an environment and whatever plays it.
+
+    It goes directly around the environment, inside the agent's own views, so what it records replays without
+    the agent.
+
+    Args:
+        env: the task.
+        metric: key of the score in the last `info`.
+    """
+
+    def __init__(self, env: gym.Env, metric: str) -> None:
+        super().__init__(env)
+        self.metric = metric
+        self.record = Episode(0, 0)
+
+    def start(self, seed: int, episode: int) -> tuple[Any, dict[str, Any]]:
+        """Reset to one episode and begin its record."""
+        return self.reset(seed=seed, options={"episode": episode})
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Reset, with a fresh record."""
+        self.record = Episode(seed or 0, (options or {}).get("episode", 0))
+        self._hash = hashlib.blake2b(digest_size=16)
+        observation, info = self.env.reset(seed=seed, options=options)
+        _feed(self._hash, observation)
+        return observation, info
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """Step and write it down."""
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        record = self.record
+        record.actions.append(plain(action))
+        record.ret += float(reward)
+        record.length += 1
+        record.terminated, record.truncated = bool(terminated), bool(truncated)
+        _feed(self._hash, observation)
+        self._hash.update(np.float64(reward).tobytes())
+        self._count(action, info)
+        if terminated or truncated:
+            record.score = float(info[self.metric])
+            record.success = bool(info["success"])
+            record.hash = self._hash.hexdigest()
+        return observation, reward, terminated, truncated, info
+
+    def close_record(self) -> Episode:
+        """The record so far; complete once the episode has ended."""
+        self.record.hash = self._hash.hexdigest()
+        return self.record
+
+    def _count(self, action: Any, info: Mapping[str, Any]) -> None:
+        record = self.record
+        record.bank_bytes = max(record.bank_bytes, int(info.get("memory_bytes", 0)))
+        record.refused += len(info.get("refused", ()))
+        if isinstance(action, Mapping):
+            for op in action.get("ops", ()):
+                name = _kind_name(op)
+                record.ops[name] = record.ops.get(name, 0) + 1
+        if "question_type" in info:
+            row = {key: plain(value) for key, value in info.items() if key not in INFO_IN_QUESTION}
+            row["type"], row["score"] = row.pop("question_type"), row.pop("question_score")
+            record.questions.append(row)
+
+
+def _kind_name(op: Any) -> str:
+    try:
+        return OpKind(int(op["kind"])).name
+    except (KeyError, TypeError, ValueError):
+        return "MALFORMED"
+
+
+def _feed(digest: Any, value: Any) -> None:
+    """Add a value to a hash, with its type and size, so that different values never hash alike."""
+    if isinstance(value, str):
+        data = value.encode()
+        digest.update(b"s%d:" % len(data) + data)
+    elif isinstance(value, Mapping):
+        digest.update(b"d%d:" % len(value))
+        for key in sorted(value):
+            _feed(digest, key)
+            _feed(digest, value[key])
+    elif isinstance(value, tuple | list):
+        digest.update(b"t%d:" % len(value))
+        for part in value:
+            _feed(digest, part)
+    else:
+        array = np.asarray(value)
+        digest.update(f"a{array.dtype.str}{array.shape}:".encode() + array.tobytes())

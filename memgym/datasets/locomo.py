@@ -1,0 +1,254 @@
+"""LoCoMo: ten very long conversations with 1,986 questions; a strict reader of its file."""
+
+import json
+import os
+import re
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from memgym.datasets.base import DatasetInfo, verify
+from memgym.datasets.locomo_score import CATEGORIES, load_stemmer, locomo_score, scored_gold
+from memgym.errors import DatasetCorrupt, DatasetError
+
+__all__ = [
+    "CATEGORIES",
+    "INFO",
+    "Conversation",
+    "LoCoMoQuestion",
+    "Session",
+    "Turn",
+    "load_locomo",
+    "load_stemmer",
+    "locomo_score",
+    "parse_locomo",
+    "scored_gold",
+]
+
+INFO = DatasetInfo(
+    name="locomo10",
+    file="locomo10.json",
+    url="https://raw.githubusercontent.com/snap-research/locomo/main/data/locomo10.json",
+    revision="3eb6f2c5",
+    sha256="79fa87e90f04081343b8c8debecb80a9a6842b76a7aa537dc9fdf651ea698ff4",
+    nbytes=2_805_274,
+    licence="CC BY-NC 4.0",
+    citation="Maharana et al., Evaluating Very Long-Term Conversational Memory of LLM Agents, ACL 2024",
+    description="10 conversations over months (272 sessions, 5,882 turns) and 1,986 questions about them",
+    home="https://github.com/snap-research/locomo",
+)
+
+MAX_BYTES = 32 << 20
+MAX_CHARS = 1 << 16  # of one text in the file; the longest in the original is shorter than 500
+MONTHS = ["January", "February", "March", "April", "May", "June", "July",
+          "August", "September", "October", "November", "December"]  # fmt: skip
+SESSION = re.compile(r"session_([1-9]\d{0,3})")
+DATE = re.compile(r"(\d{1,2}):(\d\d) (am|pm) on (\d{1,2}) ([A-Z][a-z]+), (\d{4})")
+SURROGATE = re.compile("[\ud800-\udfff]")
+EVIDENCE = re.compile(r"D:?(\d{1,4}):(\d{1,4})")
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One turn; `caption` describes the picture that it shares, ``""`` where it shares none."""
+
+    id: str
+    speaker: str
+    text: str
+    caption: str = ""
+
+    @property
+    def shown_text(self) -> str:
+        """The words and, in brackets, the picture."""
+        return f"{self.text} [shares {self.caption}]" if self.caption else self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Turns of one sitting; `time` is ISO 8601, e.g. ``"2023-05-08T13:56"``."""
+
+    number: int
+    time: str
+    turns: tuple[Turn, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LoCoMoQuestion:
+    """A question with its repaired evidence.
+
+    `answer` is the file's answer as text, ``""`` for the questions of category 5 that have none;
+    `adversarial_answer` is the trap of category 5.
+    """
+
+    text: str
+    category: int
+    answer: str
+    evidence: tuple[str, ...]
+    adversarial_answer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Two speakers, their sessions in order, and the questions in the order of the file."""
+
+    id: str
+    speakers: tuple[str, str]
+    sessions: tuple[Session, ...]
+    questions: tuple[LoCoMoQuestion, ...]
+
+
+def load_locomo(path: str | os.PathLike[str] | None = None) -> list[Conversation]:
+    """Read the ten conversations from `path`, or from where `DatasetInfo.find` finds the file.
+
+    Raises:
+        DatasetMissing: the file is not on this machine; the message says how to get it.
+        DatasetCorrupt: the file does not follow the schema (the message names the record) or is not the
+            published one.
+    """
+    found = INFO.find(path)
+    try:
+        stat = found.stat()
+        return list(_load(found, stat.st_size, stat.st_mtime_ns))
+    except DatasetError:
+        raise
+    except OSError as error:
+        raise DatasetError(f"{found} cannot be read: {error.strerror}.") from error
+
+
+@lru_cache(maxsize=2)  # the parsed data is immutable, so all environments of a process can share it
+def _load(path: Path, nbytes: int, mtime_ns: int) -> tuple[Conversation, ...]:
+    if nbytes > MAX_BYTES:
+        raise DatasetCorrupt(f"{path} has {nbytes:,} bytes; more than {MAX_BYTES:,} are not read.")
+    # the schema comes before the checksum: "qa 17: category 7" tells more than two checksums do
+    conversations = tuple(parse_locomo(path.read_bytes(), str(path)))
+    verify(INFO, path)
+    return conversations
+
+
+def parse_locomo(data: bytes, source: str = "LoCoMo") -> list[Conversation]:
+    """Read conversations in LoCoMo's format, whatever their number.
+
+    Args:
+        data: the JSON text.
+        source: name of the file, for messages.
+
+    Raises:
+        DatasetCorrupt: not JSON, or not the schema; the message names the record. Questions are counted from
+            0, as in the file's list.
+    """
+    try:
+        records = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise DatasetCorrupt(f"{source} is not JSON: {error}.") from None
+    if not isinstance(records, list) or not records:
+        raise DatasetCorrupt(f"{source}: expected a list of conversations, found {_kind(records)}.")
+    conversations = [_conversation(record, f"record {i}") for i, record in enumerate(records)]
+    repeated = [id for id, n in Counter(each.id for each in conversations).items() if n > 1]
+    if repeated:
+        raise DatasetCorrupt(f"{source}: two conversations are called {repeated[0]!r}.")
+    return conversations
+
+
+def _kind(value: Any) -> str:
+    """What a wrong value is, for a message; texts are cut, lists and objects are not spelled out."""
+    if isinstance(value, dict | list):
+        return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"
+    return f"{type(value).__name__} {str(value)[:40]!r}"
+
+
+def _field(record: Any, key: str, kind: type, where: str) -> Any:
+    """A field of the right type; texts must be encodable and of sensible length."""
+    if not isinstance(record, dict):
+        raise DatasetCorrupt(f"{where}: expected an object, found {_kind(record)}.")
+    if key not in record:
+        raise DatasetCorrupt(f"{where}: {key!r} is missing.")
+    value = record[key]
+    if type(value) is not kind:  # not isinstance: JSON's true is no int
+        raise DatasetCorrupt(f"{where}: {key!r} is {_kind(value)}, not {kind.__name__}.")
+    if kind is str:
+        _check_text(value, f"{where}: {key!r}")
+    return value
+
+
+def _check_text(text: str, what: str) -> None:
+    if len(text) > MAX_CHARS:
+        raise DatasetCorrupt(f"{what} has {len(text):,} characters; more than {MAX_CHARS:,} are not read.")
+    if SURROGATE.search(text):
+        raise DatasetCorrupt(f"{what} has half a surrogate pair, which no encoding can write.")
+
+
+def _conversation(record: Any, where: str) -> Conversation:
+    id = _field(record, "sample_id", str, where)
+    where = f"conversation {id[:64]}"
+    talk = _field(record, "conversation", dict, where)
+    speakers = (_field(talk, "speaker_a", str, where), _field(talk, "speaker_b", str, where))
+    # "session_20_date_time" without a "session_20", as in conv-26, dates nothing and is passed over
+    numbers = sorted(int(match[1]) for key in talk if (match := SESSION.fullmatch(key)))
+    if not numbers:
+        raise DatasetCorrupt(f"{where}: there is no session.")
+    sessions = tuple(_session(talk, n, speakers, f"{where}, session_{n}") for n in numbers)
+    ids = Counter(turn.id for session in sessions for turn in session.turns)
+    repeated = [turn_id for turn_id, n in ids.items() if n > 1]
+    if repeated:
+        raise DatasetCorrupt(f"{where}: two turns have the dia_id {repeated[0]!r}.")
+    questions = enumerate(_field(record, "qa", list, where))
+    return Conversation(
+        id, speakers, sessions, tuple(_question(qa, set(ids), f"{where}, qa {i}") for i, qa in questions)
+    )
+
+
+def _session(talk: dict[str, Any], number: int, speakers: tuple[str, str], where: str) -> Session:
+    date = _field(talk, f"session_{number}_date_time", str, where)
+    turns = []
+    for i, record in enumerate(_field(talk, f"session_{number}", list, where)):
+        place = f"{where}, turn {i}"
+        id, speaker = _field(record, "dia_id", str, place), _field(record, "speaker", str, place)
+        if not re.fullmatch(rf"D{number}:[1-9]\d{{0,3}}", id):
+            raise DatasetCorrupt(f"{place}: dia_id {id[:40]!r} is not of the form 'D{number}:7'.")
+        if speaker not in speakers:
+            raise DatasetCorrupt(f"{place}: speaker {speaker[:40]!r} is neither of {speakers}.")
+        caption = _field(record, "blip_caption", str, place) if "blip_caption" in record else ""
+        turns.append(Turn(id, speaker, _field(record, "text", str, place), caption))
+    return Session(number, _iso_time(date, where), tuple(turns))
+
+
+def _iso_time(date: str, where: str) -> str:
+    """``"1:56 pm on 8 May, 2023"`` as ``"2023-05-08T13:56"``; not by strptime, which follows the locale."""
+    try:
+        hour, minute, half, day, month, year = DATE.fullmatch(date).groups()  # type: ignore[union-attr]
+        if not 1 <= int(hour) <= 12:
+            raise ValueError
+        hours = int(hour) % 12 + 12 * (half == "pm")
+        time = datetime(int(year), MONTHS.index(month) + 1, int(day), hours, int(minute))
+    except (AttributeError, ValueError):
+        raise DatasetCorrupt(f"{where}: {date[:40]!r} is not a time like '1:56 pm on 8 May, 2023'.") from None
+    return time.isoformat(timespec="minutes")
+
+
+def _question(record: Any, turn_ids: set[str], where: str) -> LoCoMoQuestion:
+    text, category = _field(record, "question", str, where), _field(record, "category", int, where)
+    if category not in CATEGORIES:
+        raise DatasetCorrupt(f"{where}: category {category} is not 1 to 5.")
+    answer = record.get("answer", "") if category == 5 else record.get("answer")
+    if type(answer) not in (str, int):
+        raise DatasetCorrupt(f"{where}: 'answer' is {_kind(answer)}, not str or int.")
+    _check_text(answer := str(answer), f"{where}: 'answer'")
+    evidence = _field(record, "evidence", list, where)
+    for each in evidence:
+        if not isinstance(each, str):
+            raise DatasetCorrupt(f"{where}: evidence {_kind(each)} is not str.")
+    trap = _field(record, "adversarial_answer", str, where) if category == 5 else ""
+    return LoCoMoQuestion(text, category, answer, _repair(evidence, turn_ids), trap)
+
+
+def _repair(evidence: list[str], turn_ids: set[str]) -> tuple[str, ...]:
+    """The ids of existing turns in `evidence`, where some strings hold several ids or a slip.
+
+    ``"D8:6; D9:17"`` is two ids, ``"D:11:26"`` is D11:26, ``"D30:05"`` is D30:5. What names no turn of the
+    conversation (``"D"``, a turn that does not exist) is dropped.
+    """
+    found = [f"D{int(session)}:{int(turn)}" for each in evidence for session, turn in EVIDENCE.findall(each)]
+    return tuple(id for id in dict.fromkeys(found) if id in turn_ids)

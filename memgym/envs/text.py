@@ -1,0 +1,316 @@
+"""The base of all text tasks: a stream of items and questions over a memory bank that the environment owns."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import IntEnum
+from typing import Any, ClassVar
+
+import numpy as np
+from gymnasium import spaces
+
+from memgym.core.env import MemoryEnv, check_split
+from memgym.core.scorer import score_answer
+from memgym.core.stream import Item, Question, Verdict
+from memgym.errors import InvalidOperation
+from memgym.memory import Hit, MemoryEngine, MemoryEntry, MemoryOp, OpKind, as_action
+from memgym.memory.ops import dump_attrs
+from memgym.memory.reader import extractive_reader
+from memgym.spaces import UnicodeText, entry_space, op_space
+
+__all__ = ["Phase", "Reader", "TextMemoryEnv"]
+
+MAX_OPS = 64  # operations in one action; more are refused, so that one action cannot stall the environment
+MAX_K = 100  # hits of one SEARCH
+READER_K = 10  # entries that a built-in reader sees
+VIEW_K = 32  # entries considered for the view of a bank that does not fit
+TRANSCRIPT_LINES = 12  # what a rendered frame shows; older lines are dropped so that memory stays flat
+UNLIMITED = np.iinfo(np.int64).max
+
+Reader = Callable[[str, Sequence[Mapping[str, Any]], Sequence[str]], str]
+"""(question text, entries best first, choices) -> answer."""
+
+
+class Phase(IntEnum):
+    """What the current observation is."""
+
+    ITEM = 0
+    QUESTION = 1
+    END = 2
+
+
+class TextMemoryEnv(MemoryEnv[dict[str, Any], dict[str, Any]]):
+    """Items stream by; questions come in between and at the end; only what is in the bank stays.
+
+    A subclass gives `_stream` and, where the usual scoring does not apply, `_score`. One step is one item or
+    one question; a SEARCH keeps the environment where it is and its hits are in the next observation.
+
+    Args:
+        memory_budget: bytes that the bank may hold; None for no limit.
+        view_bytes: bytes of the bank that an observation shows: all of it where it fits, otherwise the
+            entries nearest to the current text.
+        max_searches: SEARCHes allowed on one item or question.
+        reader: None leaves answers to the agent; ``"extractive"`` answers from the bank, so that a manager
+            alone can be trained; a callable plugs in another reader.
+        split: ``"train"`` or ``"test"``.
+        render_mode: None, ``"ansi"`` or ``"human"``.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": ["ansi", "human"], "render_fps": 4}
+    family: ClassVar[str] = "text"
+    metric: ClassVar[str] = "score"
+
+    def __init__(
+        self,
+        *,
+        memory_budget: int | None = 4096,
+        view_bytes: int = 4096,
+        max_searches: int = 4,
+        reader: str | Reader | None = None,
+        split: str = "train",
+        render_mode: str | None = None,
+    ) -> None:
+        for name, value in (("memory_budget", memory_budget or 0), ("view_bytes", view_bytes)):
+            if value < 0:
+                raise ValueError(f"{name} is at least 0, not {value}.")
+        if max_searches < 0:
+            raise ValueError(f"max_searches is at least 0, not {max_searches}.")
+        if isinstance(reader, str) and reader != "extractive":
+            raise ValueError(f"reader is None, 'extractive' or a callable, not {reader!r}.")
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise ValueError(f"render_mode is one of {self.metadata['render_modes']}, not {render_mode!r}.")
+        self.memory_budget = memory_budget
+        self.view_bytes = view_bytes
+        self.max_searches = max_searches
+        self.reader: Reader | None = extractive_reader if isinstance(reader, str) else reader
+        self.split = check_split(split)
+        self.render_mode = render_mode
+        self.observation_space = spaces.Dict(
+            phase=spaces.Discrete(len(Phase)),
+            text=UnicodeText(),
+            speaker=UnicodeText(256),
+            time=UnicodeText(64),
+            choices=spaces.Sequence(UnicodeText()),
+            memory=spaces.Sequence(entry_space()),
+            hits=spaces.Sequence(entry_space()),
+            bytes_left=spaces.Box(0, UNLIMITED, (), np.int64),
+        )
+        self.action_space = spaces.Dict(ops=spaces.Sequence(op_space()), answer=UnicodeText())
+        self.bank = MemoryEngine(memory_budget)
+        self._now: Item | Question | None = None
+
+    # ------------------------------------------------------------------ for subclasses
+
+    @abstractmethod
+    def _stream(self, key: int, episode: int) -> Iterator[Item | Question]:
+        """The items and questions of one episode, drawn from `key` alone; consumed lazily."""
+
+    def _score(self, question: Question, answer: str) -> Verdict:
+        """Score one answer."""
+        return score_answer(question, answer)
+
+    # ------------------------------------------------------------------ Gymnasium
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Start an episode with an empty bank."""
+        key = self._begin(seed, options)
+        self.bank = MemoryEngine(self.memory_budget)
+        self._events = iter(self._stream(key, self.episode))
+        self._steps = 0
+        self._scores: list[float] = []
+        self._num_correct = 0
+        self._memory_ops = 0
+        self._transcript: list[tuple[str, str]] = []
+        self._advance()
+        return self._observe(), self._info([])
+
+    def step(self, action: dict[str, Any]) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
+        """Apply the operations; then stay (after a SEARCH) or take the answer and move on.
+
+        Raises:
+            InvalidOperation: the action is not ``{"ops": [...], "answer": "..."}``. A single operation that
+                cannot be read or carried out is refused and named in ``info["refused"]``.
+        """
+        ops, answer = self._read_action(action)
+        now = self._now
+        refused, searched = self._apply(ops)
+        self._steps += 1
+        if searched:
+            return self._observe(), 0.0, False, False, self._info(refused)
+        reward, outcome = 0.0, {}
+        if isinstance(now, Question):
+            reward, outcome = self._judge(now, answer)
+        self._advance()
+        info = self._info(refused) | outcome
+        done = self._now is None
+        if done:
+            questions = len(self._scores)
+            info["score"] = sum(self._scores) / questions if questions else 0.0
+            info["success"] = questions > 0 and self._num_correct == questions
+        return self._observe(), reward, done, False, info
+
+    def render(self) -> str | None:
+        """The transcript with the memory bank beside it; ``"human"`` prints it."""
+        from memgym.envs.text_render import draw_text_task
+
+        if self.render_mode is None:
+            return None
+        frame = draw_text_task(self._transcript, self._now, self.bank)
+        if self.render_mode == "human":
+            print(frame, flush=True)
+            return None
+        return frame
+
+    # ------------------------------------------------------------------ oracle
+
+    def oracle_state(self) -> dict[str, Any]:
+        """The current question with its answer and evidence; empty on an item."""
+        if not isinstance(self._now, Question):
+            return {}
+        question = self._now
+        return {"answer": question.answer, "evidence": question.evidence, "type": question.type}
+
+    def oracle_action(self) -> dict[str, Any]:
+        """The right answer on a question, nothing on an item."""
+        return as_action(answer=self.oracle_state().get("answer", ""))
+
+    # ------------------------------------------------------------------ inside
+
+    def _read_action(self, action: Any) -> tuple[Sequence[Any], str]:
+        if self._now is None:
+            raise InvalidOperation("the episode is over: call reset().")
+        if not isinstance(action, Mapping) or not {"ops", "answer"} <= set(action):
+            raise InvalidOperation(
+                "an action is {'ops': [...], 'answer': '...'}; see memgym.memory.as_action."
+            )
+        ops, answer = action["ops"], action["answer"]
+        if not isinstance(ops, Sequence) or isinstance(ops, str) or not isinstance(answer, str):
+            raise InvalidOperation("'ops' of an action is a sequence and 'answer' is text.")
+        return ops, answer
+
+    def _apply(self, ops: Sequence[Any]) -> tuple[list[dict[str, Any]], bool]:
+        """Carry out operations; return what was refused, and whether a SEARCH was answered."""
+        provenance = (self._now.id,) if isinstance(self._now, Item) else ()
+        refused: list[dict[str, Any]] = []
+        hits: list[Hit] = []
+        searched = False
+        for i, raw in enumerate(ops):
+            reason = ""
+            if i >= MAX_OPS:
+                reason = f"more than {MAX_OPS} operations in one action"
+            else:
+                try:
+                    op = MemoryOp.parse(raw)
+                    if op.kind is OpKind.SEARCH:
+                        if self._searches_left == 0:
+                            reason = f"more than {self.max_searches} searches on one step"
+                        else:
+                            hits += self.bank.search(op.text, _search_k(op))
+                            self._searches_left -= 1
+                            searched = True
+                    else:
+                        applied = self.bank.apply(op, provenance=provenance, step=self._steps)
+                        reason = applied.reason
+                        if applied.ok and op.kind is not OpKind.NOOP:
+                            self._memory_ops += 1
+                            self._view = None
+                except InvalidOperation as error:
+                    reason = str(error)
+            if reason:
+                refused.append({"op": i, "reason": reason})
+        if searched:
+            self._hits = tuple(_shown(hit.entry, hit.score) for hit in hits)
+            self._found = [*(self._found or ()), *(hit.entry for hit in hits)]
+        return refused, searched
+
+    def _judge(self, question: Question, answer: str) -> tuple[float, dict[str, Any]]:
+        if self.reader is not None:
+            hits = self.bank.search(question.text, READER_K)
+            self._found = [hit.entry for hit in hits]
+            answer = self.reader(
+                question.text, [_shown(hit.entry, hit.score) for hit in hits], question.choices
+            )
+        verdict = self._score(question, answer)
+        self._scores.append(verdict.score)
+        self._num_correct += verdict.is_correct
+        self._transcript[-1:] = [("question", f"{question.text}  →  {answer or '(no answer)'}")]
+        outcome = {
+            "question_type": question.type,
+            "question_score": verdict.score,
+            "is_correct": verdict.is_correct,
+            **verdict.metrics,
+        }
+        if question.evidence:
+            looked_at = self._viewed if self._found is None else self._found
+            seen = {id for entry in looked_at for id in entry.provenance}
+            found = sum(id in seen for id in question.evidence)
+            outcome["evidence_recall"] = found / len(question.evidence)
+        return verdict.score, outcome
+
+    def _advance(self) -> None:
+        self._now = next(self._events, None)
+        self._searches_left = self.max_searches
+        self._hits: tuple[dict[str, Any], ...] = ()
+        self._view: tuple[dict[str, Any], ...] | None = None
+        self._found: list[MemoryEntry] | None = None  # what searches on this step have returned
+        if isinstance(self._now, Item):
+            speaker = f"{self._now.speaker}: " if self._now.speaker else ""
+            self._transcript.append(("item", speaker + self._now.text))
+        elif isinstance(self._now, Question):
+            self._transcript.append(("question", self._now.text))
+        del self._transcript[:-TRANSCRIPT_LINES]
+
+    def _memory_view(self, text: str) -> tuple[dict[str, Any], ...]:
+        """All entries where they fit in `view_bytes`, otherwise the nearest ones that do."""
+        if self.bank.nbytes <= self.view_bytes:
+            entries = self.bank.get_all()
+        else:
+            entries, room = [], self.view_bytes
+            for hit in self.bank.search(text, VIEW_K) if room else ():
+                if hit.entry.nbytes <= room:
+                    entries.append(hit.entry)
+                    room -= hit.entry.nbytes
+        self._viewed = entries
+        return tuple(_shown(entry) for entry in entries)
+
+    def _observe(self) -> dict[str, Any]:
+        now = self._now
+        text = now.text if now else ""
+        if self._view is None:  # after a change, or on a new item
+            self._view = self._memory_view(text)
+        left = self.bank.bytes_left
+        phase = Phase.END if now is None else Phase.QUESTION if isinstance(now, Question) else Phase.ITEM
+        return {
+            "phase": np.int64(phase),
+            "text": text,
+            "speaker": now.speaker if isinstance(now, Item) else "",
+            "time": now.time if now else "",
+            "choices": now.choices if isinstance(now, Question) else (),
+            "memory": self._view,
+            "hits": self._hits,
+            "bytes_left": np.array(UNLIMITED if left is None else left, np.int64),
+        }
+
+    def _info(self, refused: list[dict[str, Any]]) -> dict[str, Any]:
+        return {
+            "memory_bytes": self.bank.nbytes,
+            "memory_ops": self._memory_ops,
+            "refused": tuple(refused),
+        }
+
+
+def _search_k(op: MemoryOp) -> int:
+    k = op.attrs.get("k", 10)
+    if not isinstance(k, int) or isinstance(k, bool) or not 1 <= k <= MAX_K:
+        raise InvalidOperation(f"k of a SEARCH is an integer from 1 to {MAX_K}, not {k!r}.")
+    return k
+
+
+def _shown(entry: MemoryEntry, score: float = 0.0) -> dict[str, Any]:
+    return {
+        "id": entry.id,
+        "text": entry.text,
+        "attrs": dump_attrs(entry.attrs),
+        "score": np.array(score, np.float32),
+    }

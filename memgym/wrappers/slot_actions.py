@@ -1,0 +1,97 @@
+"""SlotActions: the bank as numbered slots, for agents that act with a few integers."""
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+
+from memgym.envs.text import Phase, TextMemoryEnv
+from memgym.memory import MemoryOp, as_action
+
+__all__ = ["SlotActions"]
+
+KEEP, WRITE, ERASE = range(3)
+
+
+class SlotActions(gym.Wrapper):
+    """`MultiDiscrete([op, slot])`: write the current item into a slot as it stands, erase a slot, or keep.
+
+    With choice answers there is a third number, the index of the answer:
+    `MultiDiscrete([op, slot, choice])`. Writing to a slot that is taken replaces its entry. A write that does
+    not fit the budget is refused as everywhere (``info["refused"]``), and the slot keeps what it held.
+
+    The observation's `memory` becomes a tuple of `num_slots` entries in slot order, an empty one where a slot
+    is free; everything else stays.
+
+    Args:
+        env: a text task with `reader` set or choice answers; its whole bank must fit into `view_bytes`.
+        num_slots: number of slots.
+        num_choices: options of a choice question; 0 where a reader answers.
+
+    Raises:
+        ValueError: the environment's observations do not show its whole bank, or there is no way to answer.
+    """
+
+    def __init__(self, env: gym.Env, num_slots: int = 8, num_choices: int = 0) -> None:
+        super().__init__(env)
+        task = env.unwrapped
+        if not isinstance(task, TextMemoryEnv):
+            raise ValueError(f"SlotActions goes around a text task, not around {type(task).__name__}.")
+        if task.memory_budget is None or task.view_bytes < task.memory_budget:
+            raise ValueError("SlotActions needs view_bytes >= memory_budget, so that every slot is in view.")
+        if num_slots < 1 or num_choices < 0:
+            raise ValueError("num_slots is at least 1 and num_choices at least 0.")
+        if num_choices == 0 and task.reader is None:
+            raise ValueError(
+                "SlotActions needs num_choices (choice answers) or an environment with a reader."
+            )
+        self.num_slots, self.num_choices = num_slots, num_choices
+        self.action_space = spaces.MultiDiscrete([3, num_slots, *([num_choices] if num_choices else [])])
+        self._ids: list[str] = [""] * num_slots
+        self._now: dict[str, Any] = {}
+
+    def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
+        """Reset, with all slots free."""
+        self._ids = [""] * self.num_slots
+        observation, info = self.env.reset(**kwargs)
+        return self._in_slots(observation), info
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """Turn the integers into an operation or an answer, and step."""
+        numbers = [int(part) for part in np.asarray(action).ravel()]
+        op, slot = numbers[0], numbers[1]
+        if self._now["phase"] == Phase.QUESTION:
+            choices = self._now["choices"]
+            choice = numbers[2] if self.num_choices else 0
+            given = as_action(answer=choices[choice] if choice < len(choices) else "")
+        else:
+            given = as_action(self._ops(op, slot))
+        observation, reward, terminated, truncated, info = self.env.step(given)
+        if given["ops"] and not info["refused"]:
+            if op == ERASE:
+                self._ids[slot] = ""
+            elif not self._ids[slot]:
+                self._ids[slot] = self._newest_id()
+        return self._in_slots(observation), reward, terminated, truncated, info
+
+    def _ops(self, op: int, slot: int) -> list[MemoryOp]:
+        held = self._ids[slot]
+        if op == ERASE and held:
+            return [MemoryOp.delete(held)]
+        if op == WRITE and self._now["text"]:
+            speaker = f"{self._now['speaker']}: " if self._now["speaker"] else ""
+            text, attrs = speaker + self._now["text"], {"time": self._now["time"]}
+            return [MemoryOp.update(held, text, **attrs) if held else MemoryOp.add(text, **attrs)]
+        return []
+
+    def _newest_id(self) -> str:
+        task = self.env.unwrapped
+        assert isinstance(task, TextMemoryEnv)
+        return task.bank.get_all()[-1].id
+
+    def _in_slots(self, observation: dict[str, Any]) -> dict[str, Any]:
+        shown = {entry["id"]: entry for entry in observation["memory"]}
+        empty = {"id": "", "text": "", "attrs": "", "score": np.array(0, np.float32)}
+        self._now = observation
+        return observation | {"memory": tuple(shown.get(id, empty) for id in self._ids)}
