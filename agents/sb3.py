@@ -1,5 +1,6 @@
 """Train Stable-Baselines3 on a Gymnasium vector environment, through one adapter."""
 
+import sys
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -11,11 +12,12 @@ from numpy.typing import NDArray
 from memgym.errors import DependencyMissing
 
 try:
+    from stable_baselines3.common.callbacks import BaseCallback
     from stable_baselines3.common.vec_env import VecEnv
 except ImportError as error:
     raise DependencyMissing.for_extra("stable-baselines3", "agents", "SB3VecEnv") from error
 
-__all__ = ["SB3VecEnv"]
+__all__ = ["ProgressLine", "SB3VecEnv", "success_rate"]
 
 
 class SB3VecEnv(VecEnv):
@@ -27,7 +29,8 @@ class SB3VecEnv(VecEnv):
     environments cheap.
 
     Args:
-        vector_env: a vector environment in autoreset mode SAME_STEP, the only one that Stable-Baselines3 knows.
+        vector_env: a vector environment in autoreset mode SAME_STEP, the only one that Stable-Baselines3
+            knows.
 
     Raises:
         ValueError: another autoreset mode.
@@ -131,3 +134,64 @@ class SB3VecEnv(VecEnv):
     def _refuse_subset(self, indices: Any) -> None:
         if len(self._chosen(indices)) != self.num_envs:
             raise ValueError("the environments share one vector environment: leave `indices` out.")
+
+
+class ProgressLine(BaseCallback):
+    """A progress bar with the success rate of the last episodes; silent where stderr is not a terminal.
+
+    Args:
+        total: steps that training will take.
+    """
+
+    def __init__(self, total: int) -> None:
+        super().__init__()
+        self.total = total
+        self._bar: Any = None
+        self._task: Any = None
+
+    def _on_training_start(self) -> None:
+        if not sys.stderr.isatty():
+            return
+        try:
+            from rich.console import Console
+            from rich.progress import Progress
+        except ImportError as error:
+            raise DependencyMissing.for_extra("rich", "cli", "the progress bar") from error
+        self._bar = Progress(console=Console(stderr=True))
+        self._task = self._bar.add_task("training", total=self.total)
+        self._bar.start()
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_end(self) -> None:
+        if self._bar is not None:
+            solved = getattr(self.model, "ep_success_buffer", None)
+            text = f"success {np.mean(solved):.2f}" if solved else "training"
+            self._bar.update(self._task, completed=self.num_timesteps, description=text)
+
+    def _on_training_end(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def success_rate(model: Any, vector_env: VectorEnv, seed: int) -> float:
+    """Share of successes in the first episode of each environment, acting greedily.
+
+    Args:
+        model: anything with Stable-Baselines3's batched `predict`, recurrent or not.
+        vector_env: in autoreset mode SAME_STEP, with `success` in its infos.
+        seed: environment i plays episode 0 of `seed` + i.
+    """
+    n = vector_env.num_envs
+    observation, _ = vector_env.reset(seed=seed)
+    state, start = None, np.ones(n, np.bool_)
+    over, success = np.zeros(n, np.bool_), np.zeros(n, np.bool_)
+    while not over.all():
+        action, state = model.predict(observation, state=state, episode_start=start, deterministic=True)
+        observation, _, terminated, truncated, infos = vector_env.step(action)
+        start = np.logical_or(terminated, truncated)
+        if start.any():
+            success |= start & ~over & infos["final_info"]["success"]
+        over |= start
+    return float(success.mean())

@@ -126,6 +126,7 @@ class Task:
         floor: mean score of the random agent; None where it is not on the board.
         ceiling: mean score of the oracle; None likewise.
         types: question types, in alphabetical order.
+        questions: asked in all episodes together.
     """
 
     name: str
@@ -138,6 +139,7 @@ class Task:
     floor: float | None
     ceiling: float | None
     types: tuple[str, ...]
+    questions: int
 
     @property
     def scale(self) -> tuple[float, float] | None:

@@ -1,4 +1,4 @@
-"""The board as files for other programs: `results.csv` has a line for each agent and task, `results.json` all."""
+"""The board as files for other programs: a CSV line for each agent and task, and everything as JSON."""
 
 import csv
 import io

@@ -4,7 +4,16 @@ import json
 from typing import Any
 from urllib.parse import urlsplit
 
-__all__ = ["bytes_text", "count_text", "csv_cell", "https_url", "inline_json", "plain", "score_text"]
+__all__ = [
+    "average_text",
+    "bytes_text",
+    "count_text",
+    "csv_cell",
+    "https_url",
+    "inline_json",
+    "plain",
+    "score_text",
+]
 
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
@@ -33,14 +42,22 @@ def bytes_text(value: float) -> str:
     return f"{value:.1f} {UNITS[unit]}" if unit and value < 100 else f"{value:.0f} {UNITS[unit]}"
 
 
-def count_text(value: float) -> str:
-    """A number with thin spaces between thousands; one decimal only below 10.
+def count_text(value: int) -> str:
+    """A whole number with a thin space between thousands.
 
-    >>> count_text(148742), count_text(2.25), count_text(3.0)
-    ('148\\u2009742', '2.2', '3')
+    >>> len(count_text(148742))
+    7
     """
-    is_whole = value == round(value)
-    return (f"{value:.1f}" if value < 10 and not is_whole else f"{value:,.0f}").replace(",", "\u2009")
+    return f"{value:,}".replace(",", "\N{THIN SPACE}")
+
+
+def average_text(value: float) -> str:
+    """A mean of counts: one decimal below 100, none above.
+
+    >>> average_text(3.0), average_text(183.4)
+    ('3.0', '183')
+    """
+    return f"{value:.1f}" if value < 100 else count_text(round(value))
 
 
 def plain(text: str, limit: int = 600) -> str:

@@ -1,4 +1,4 @@
-"""The page: one HTML file that holds its own style, script and data, and works from a disk without a network."""
+"""The page: one HTML file with its own style, script and data, which works from a disk without a network."""
 
 import base64
 import hashlib
@@ -16,7 +16,7 @@ from memgym.errors import DependencyMissing
 from .board import AgentResult, Board
 from .columns import RATES
 from .exports import to_csv, to_json
-from .formats import bytes_text, count_text, https_url, inline_json, plain, score_text
+from .formats import average_text, bytes_text, count_text, https_url, inline_json, plain, score_text
 
 try:
     from jinja2 import Environment, FunctionLoader, StrictUndefined
@@ -67,6 +67,7 @@ def render_page(board: Board, status: Mapping[str, str]) -> str:
     )
     environment.filters |= {
         "score": score_text,
+        "average": average_text,
         "bytes": bytes_text,
         "count": count_text,
         "plain": plain,
@@ -83,6 +84,10 @@ def render_page(board: Board, status: Mapping[str, str]) -> str:
         rate_titles=RATE_TITLES,
         rates={task.name: _rates_of(board, task.name) for task in board.tasks},
         by_score={task.name: _by_score(board, task.name) for task in board.tasks},
+        has_errors={
+            task.name: any(a.tasks[task.name].errors for a in board.agents if task.name in a.tasks)
+            for task in board.tasks
+        },
         ids=_ids(board),
         commands={agent.name: _command(agent, board) for agent in board.agents},
         unscaled=[task.title for task in board.tasks if task.scale is None],
@@ -136,8 +141,8 @@ def _command(agent: AgentResult, board: Board) -> str:
 
 
 def _bar_x(value: float) -> str:
-    """Where a score from 0 to 1 stands in a bar of 64 pixels with margins of 4."""
-    return f"{4 + 56 * min(max(value, 0.0), 1.0):.1f}".removesuffix(".0")
+    """Where a score from 0 to 1 stands in a bar of 52 pixels with margins of 4."""
+    return f"{4 + 44 * min(max(value, 0.0), 1.0):.1f}".removesuffix(".0")
 
 
 def _heat_level(value: float) -> int:

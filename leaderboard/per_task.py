@@ -55,17 +55,16 @@ def play_task(task: Mapping[str, Any], columns: Mapping[str, Columns], contender
     # the same draws serve all agents, so that their differences are paired
     draws = bootstrap_means(sums, sizes, generator_from(task["name"].encode(), sums.tobytes()), RESAMPLES)
     estimates = _estimates(sums, sizes, draws)
-    described = _describe(task, columns, types)
+    width = 1 + len(types)
+    questions = [int(n) for n in sizes[:, 1:width].sum(axis=0)]  # by type, the same for all agents
+    described = _describe(task, columns, dict(zip(types, questions, strict=True)))
     scale = described.scale
 
-    width = 1 + len(types)
     results = {}
     for i, (agent, played) in enumerate(columns.items()):
         score, *by_type = estimates[i * width : (i + 1) * width]
-        questions = sizes[:, 1:width].sum(axis=0)  # the same for all agents
         of_types = {
-            kind: TypeResult(of_type, int(n))
-            for kind, of_type, n in zip(types, by_type, questions, strict=True)
+            kind: TypeResult(of_type, n) for kind, of_type, n in zip(types, by_type, questions, strict=True)
         }
         results[agent] = _result(played, score, _normalised(score, scale), of_types)
     normalised = normalise(draws[:, ::width], *scale) if scale else draws[:, :0]
@@ -112,7 +111,7 @@ def estimate(mean: float, interval: tuple[float, float] | None, clusters: int) -
     return Estimate(round(mean, DIGITS), low, high, clusters)
 
 
-def _describe(task: Mapping[str, Any], columns: Mapping[str, Columns], types: tuple[str, ...]) -> Task:
+def _describe(task: Mapping[str, Any], columns: Mapping[str, Columns], questions: Mapping[str, int]) -> Task:
     reference = {name: _mean(columns[name].score) for name in (FLOOR, CEILING) if name in columns}
     return Task(
         name=task["name"],
@@ -124,7 +123,8 @@ def _describe(task: Mapping[str, Any], columns: Mapping[str, Columns], types: tu
         episodes=len(next(iter(columns.values())).keys),
         floor=reference.get(FLOOR),
         ceiling=reference.get(CEILING),
-        types=types,
+        types=tuple(questions),
+        questions=sum(questions.values()),
     )
 
 

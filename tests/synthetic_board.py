@@ -140,7 +140,9 @@ def make_bundle(
 ) -> Bundle:
     """A bundle of one episode a score, or of the episodes given."""
     if episodes is None:
-        episodes = [make_episode(task, i, s) for task, all_ in (scores or {}).items() for i, s in enumerate(all_)]
+        episodes = [
+            make_episode(task, i, s) for task, all_ in (scores or {}).items() for i, s in enumerate(all_)
+        ]
     played = dict.fromkeys(episode["task"] for episode in episodes)
     header = {
         "schema": "memgym-result/1",
@@ -150,7 +152,12 @@ def make_bundle(
         "agent": make_card(name, **card),
         "versions": {"memgym": "0.1.0"},
         "tasks": [
-            {"name": task, **TASKS[task], "episodes": sum(e["task"] == task for e in episodes), "seeds": [1000]}
+            {
+                "name": task,
+                **TASKS[task],
+                "episodes": sum(e["task"] == task for e in episodes),
+                "seeds": [1000],
+            }
             for task in played
         ],
         "skipped": [{"task": task, "reason": reason} for task, reason in (skipped or {}).items()],
@@ -175,7 +182,9 @@ def _realistic_bundle(name: str, num_episodes: int) -> Bundle:
             held = int(nbytes * rng.uniform(0.8, 1.0))
             if task == "t-maze-n3":
                 solved = float(rng.random() < mean)
-                episodes.append(make_episode(task, i, solved, bank_bytes=0, agent_bytes=held, length=31, ops={}))
+                episodes.append(
+                    make_episode(task, i, solved, bank_bytes=0, agent_bytes=held, length=31, ops={})
+                )
             else:
                 episodes.append(_dialogue_episode(rng, task, i, mean, held, offline=setting == "offline"))
     return make_bundle(

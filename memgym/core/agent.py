@@ -85,7 +85,7 @@ class Agent(ABC):
         """Bytes that the agent itself remembers between two steps; the environment's bank is counted apart."""
         return 0
 
-    def seed(self, seed: int) -> None:
+    def seed(self, seed: int) -> None:  # noqa: B027 - most agents have nothing to do here
         """Called before every episode; an agent that acts at random starts its random source from here."""
 
     def wrap(self, env: gym.Env) -> gym.Env:

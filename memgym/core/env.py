@@ -50,12 +50,12 @@ class MemoryEnv(gym.Env[ObsType, ActType], Generic[ObsType, ActType]):
     def _begin(self, seed: int | None, options: dict[str, Any] | None) -> int:
         """Start an episode and return its key; call first in `reset`."""
         super().reset(seed=seed)
+        if seed is None and self._seed is None:
+            self._np_random, self._np_random_seed = seeding.np_random()
+            seed = self._np_random_seed
         if seed is not None:
             self._seed, self._episode = seed & MASK64, -1
-        elif self._seed is None:
-            self._np_random, drawn = seeding.np_random()
-            self._np_random_seed = drawn
-            self._seed = drawn & MASK64
+        assert self._seed is not None
         options = options or {}
         unknown = set(options) - {"episode"}
         if unknown:

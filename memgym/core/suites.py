@@ -5,12 +5,13 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
 
-from memgym.errors import DatasetMissing
+from memgym.errors import DatasetMissing, UnknownName
 from memgym.registry import Registry
 
-__all__ = ["PROTOCOL", "SUITES", "Suite", "Task", "reserved_seeds"]
+__all__ = ["PROTOCOL", "SUITES", "Suite", "Task", "get_suite", "reserved_seeds"]
 
 PROTOCOL = "2026.1"
+RESIZES = ("episodes", "seeds", "budget")
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,10 @@ class Task:
         """Why the task cannot be played on this machine; ``""`` where it can."""
         if not self.dataset:
             return ""
-        from memgym.datasets import DATASETS
-        from memgym.datasets.base import find
+        from memgym.datasets import get_dataset
 
         try:
-            find(DATASETS.resolve(self.dataset))
+            get_dataset(self.dataset).find()
         except DatasetMissing as error:
             return str(error)
         return ""
@@ -64,6 +64,9 @@ class Suite:
 
         A resized suite is another suite: its name says so, and its results are never ranked with the original's.
         """
+        for name, number in (("episodes", episodes), ("seeds", num_seeds), ("budget", budget)):
+            if number is not None and number < 1:
+                raise ValueError(f"{name} is at least 1, not {number}.")
         if episodes is None and num_seeds is None and budget is None:
             return self
         changes: dict[str, Any] = {"episodes": episodes, "num_seeds": num_seeds}
@@ -74,7 +77,7 @@ class Suite:
                 replace(t, kwargs={**t.kwargs, "memory_budget": budget}) if "memory_budget" in t.kwargs else t
                 for t in tasks
             ]
-        parts = {"episodes": episodes, "seeds": num_seeds, "budget": budget}
+        parts = dict(zip(RESIZES, (episodes, num_seeds, budget), strict=True))
         suffix = "+".join(f"{key}={value}" for key, value in parts.items() if value is not None)
         return replace(self, name=f"{self.name}+{suffix}", tasks=tuple(tasks))
 
@@ -136,13 +139,31 @@ DIALOGUE = Suite(
 SUITES = Registry(
     "suite",
     {
-        suite.name: f"memgym.core.suites:{attr}"
-        for attr, suite in {
-            "QUICKSTART": QUICKSTART,
-            "RETENTION": RETENTION,
-            "REWRITING": REWRITING,
-            "DIALOGUE": DIALOGUE,
-        }.items()
+        "quickstart": "memgym.core.suites:QUICKSTART",
+        "retention": "memgym.core.suites:RETENTION",
+        "rewriting": "memgym.core.suites:REWRITING",
+        "dialogue": "memgym.core.suites:DIALOGUE",
     },
     group="memgym.suites",
 )
+
+
+def get_suite(name: str) -> Suite:
+    """The suite of a registered name, or of the name that `Suite.resized` gave: ``"quickstart+episodes=2"``.
+
+    Only registered names are followed, so that a name in a stranger's file imports nothing new.
+
+    Raises:
+        UnknownName: no such suite, or a suffix that `resized` does not write.
+    """
+    base, *parts = name.split("+")
+    if ":" in base:
+        raise UnknownName(f"{base!r} is not the name of a registered suite.")
+    suite = SUITES.resolve(base)
+    numbers: dict[str, int] = {}
+    for part in parts:
+        key, _, value = part.partition("=")
+        if key not in RESIZES or key in numbers or not value.isdecimal():
+            raise UnknownName(f"{part!r} in suite {name!r} is none of {', '.join(RESIZES)}=NUMBER.")
+        numbers[key] = int(value)
+    return suite.resized(numbers.get("episodes"), numbers.get("seeds"), numbers.get("budget"))

@@ -12,7 +12,7 @@ from memgym.memory.ops import OpKind
 
 __all__ = ["Episode", "Recorder", "plain"]
 
-INFO_IN_QUESTION = {"memory_bytes", "memory_ops", "refused", "score", "success"}
+NOT_METRICS = {"memory_bytes", "memory_ops", "refused", "score", "success"}
 
 
 @dataclass
@@ -107,6 +107,7 @@ class Recorder(gym.Wrapper):
         if terminated or truncated:
             record.score = float(info[self.metric])
             record.success = bool(info["success"])
+            record.metrics = _numbers(info)
             record.hash = self._hash.hexdigest()
         return observation, reward, terminated, truncated, info
 
@@ -124,9 +125,20 @@ class Recorder(gym.Wrapper):
                 name = _kind_name(op)
                 record.ops[name] = record.ops.get(name, 0) + 1
         if "question_type" in info:
-            row = {key: plain(value) for key, value in info.items() if key not in INFO_IN_QUESTION}
+            row = {key: plain(value) for key, value in info.items() if key not in NOT_METRICS}
             row["type"], row["score"] = row.pop("question_type"), row.pop("question_score")
             record.questions.append(row)
+
+
+def _numbers(info: Mapping[str, Any]) -> dict[str, float]:
+    """The diagnostics of a control task's last `info`, e.g. why it ended; those of questions stay with them."""
+    if "question_type" in info:
+        return {}
+    return {
+        key: float(value)
+        for key, value in info.items()
+        if key not in NOT_METRICS and isinstance(value, bool | int | float | np.number | np.bool_)
+    }
 
 
 def _kind_name(op: Any) -> str:

@@ -1,7 +1,7 @@
 """Endless T-Maze: a chain of T-mazes in which each new cue replaces the last."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -12,7 +12,7 @@ from memgym.rng import draw
 
 __all__ = ["FORWARD", "LEFT", "RIGHT", "EndlessTMaze", "TMazeArguments", "TMazeRewards"]
 
-FORWARD, LEFT, RIGHT = 0, 1, 2
+FORWARD, LEFT, RIGHT = ACTIONS = 0, 1, 2
 MAX_CORRIDORS = MAX_LENGTH = 10_000  # the step limit 6 (l + 1) n then fits 32 bits
 LOW32 = (1 << 32) - 1
 
@@ -75,23 +75,29 @@ class TMazeArguments:
         """Name of the random stream; scalar and vector form share it."""
         return f"EndlessTMaze/{self.split}"
 
-    def observation_space(self) -> gym.spaces.Box:
+    def observation_space(self) -> gym.Space[NDArray[np.float32]]:
         """The space of one observation."""
-        return gym.spaces.Box(0.0, 1.0, (4 if self.junction_visible else 3,), np.float32)
+        space: Any = gym.spaces.Box(0.0, 1.0, (self.observation_size,), np.float32)
+        return space
+
+    @property
+    def observation_size(self) -> int:
+        """Numbers in one observation."""
+        return 4 if self.junction_visible else 3
 
 
 class EndlessTMaze(MemoryEnv[NDArray[np.float32], np.int64]):
     """Walk a chain of T-mazes; at each junction turn to the side that this corridor's first cell showed.
 
     ## Description
-    The agent stands at the start of a corridor and sees a cue, left or right. It walks to the junction at the
-    other end, where nothing is shown, and turns. The right turn leads to the next corridor, whose cue is drawn
-    independently and replaces the last one; the wrong turn ends the episode. With one corridor the task is pure
-    retention; with more, an agent that cannot overwrite what it remembers fails.
+    The agent stands at the start of a corridor and sees a cue, left or right. It walks to the junction at
+    the other end, where nothing is shown, and turns. The right turn leads to the next corridor, whose cue
+    is drawn independently and replaces the last one; the wrong turn ends the episode. With one corridor the
+    task is pure retention; with more, an agent that cannot overwrite what it remembers fails.
 
     ## Memory Demand
-    1 bit for `corridor_length` steps, overwritten `num_corridors` - 1 times. Without memory of the cue the best
-    success rate is 0.5^n for n corridors; with the first cue kept for ever it is 0.5^(n-1).
+    1 bit for `corridor_length` steps, overwritten `num_corridors` - 1 times. Without memory of the cue the
+    best success rate is 0.5^n for n corridors; with the first cue kept for ever it is 0.5^(n-1).
 
     ## Observation Space
     `Box(0, 1, (3,), float32)`, or 4 values with `junction_visible`.
@@ -103,8 +109,8 @@ class EndlessTMaze(MemoryEnv[NDArray[np.float32], np.int64]):
     | 2 | the cue is right, and the agent stands at position 0 | 0 or 1 |
     | 3 | the agent stands at the junction (only with `junction_visible`) | 0 or 1 |
 
-    The divisor is always `corridor_length`, so with `length_mode="uniform"` the position does not show where the
-    junction is: the agent has to try its turn in every cell.
+    The divisor is always `corridor_length`, so with `length_mode="uniform"` the position does not show
+    where the junction is: the agent has to try its turn in every cell.
 
     ## Action Space
     `Discrete(3)`
@@ -129,38 +135,41 @@ class EndlessTMaze(MemoryEnv[NDArray[np.float32], np.int64]):
 
     ## Episode End
     Terminated by a wrong turn, by forward at a junction, and by the last right turn, which is the success;
-    `info["success"]` tells them apart. Truncated after 6 (`corridor_length` + 1) `num_corridors` steps; a success
-    in the very last step is a termination. Position and observation stay as they are in the step that ends it.
+    `info["success"]` tells them apart. Truncated after 6 (`corridor_length` + 1) `num_corridors` steps; a
+    success in the very last step is a termination. Position and observation stay as they are in the step
+    that ends it.
 
-    `info` has `success`, `corridor` (corridors passed, which is the index of the present one), `stale_error` (the
-    turn was wrong and the one that the corridor before asked for) and `forward_error` (forward at a junction).
+    `info` has `success`, `corridor` (corridors passed, which is the index of the present one),
+    `stale_error` (the turn was wrong and the one that the corridor before asked for) and `forward_error`
+    (forward at a junction).
 
     ## Arguments
     | name | type | default | meaning |
     | --- | --- | --- | --- |
     | `num_corridors` | int | 3 | corridors to pass, 1 to 10000 |
     | `corridor_length` | int | 5 | steps from cue to junction (their maximum in `"uniform"`), 1 to 10000 |
-    | `length_mode` | str | `"fixed"` | `"fixed"`, or `"uniform"`: each length is drawn from 1 to `corridor_length` |
+    | `length_mode` | str | `"fixed"` | `"uniform"` draws each length from 1 to `corridor_length` |
     | `junction_visible` | bool | False | add the junction flag to the observation |
     | `reward` | str | `"paper"` | `"paper"` or `"authors_2025"` |
     | `split` | str | `"train"` | `"train"` or `"test"`: two random streams that never meet |
     | `render_mode` | str | None | `"ansi"`, `"rgb_array"` or `"human"` (prints to the terminal) |
 
     ## Reference Scores
-    Success rate with the default arguments: oracle 1.0, first cue kept for ever 0.25, no memory 0.125 at best.
+    Success rate with the default arguments: oracle 1.0, first cue kept for ever 0.25, no memory 0.125 at
+    best.
 
     ## Source
-    Shchendrigin, Cherepanov, Kovalev & Panov, 2026, arXiv:2601.15086. From the paper and its authors' code of
-    July 2025: structure, cue visibility, observation, dynamics, both length modes, the limit. Our choice where
-    no source decides: the paper's small step penalty applies to every step in a corridor, useful ones included;
-    forward at a junction counts as a wrong turn. Different from that code: seeds are honoured, and success in
-    the last allowed step is a termination. `junction_visible` is ours.
+    Shchendrigin, Cherepanov, Kovalev & Panov, 2026, arXiv:2601.15086. From the paper and its authors' code
+    of July 2025: structure, cue visibility, observation, dynamics, both length modes, the limit. Our choice
+    where no source decides: the paper's small step penalty applies to every step in a corridor, useful ones
+    included; forward at a junction counts as a wrong turn. Different from that code: seeds are honoured,
+    and success in the last allowed step is a termination. `junction_visible` is ours.
 
     ## Version History
     * v0: first version (0.1.0)
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi", "rgb_array", "human"], "render_fps": 8}
+    metadata: dict[str, Any] = {"render_modes": ["ansi", "rgb_array", "human"], "render_fps": 8}
     family = "control"
     metric = "success"
 
@@ -184,7 +193,8 @@ class EndlessTMaze(MemoryEnv[NDArray[np.float32], np.int64]):
         self.observation_space = self.arguments.observation_space()
         self.action_space = gym.spaces.Discrete(3)
         self._limit = self.arguments.limit
-        self._rewards = self.arguments.rewards
+        self._forward_reward = self.arguments.rewards.forward
+        self._useless_reward = self.arguments.rewards.useless
         self._corridors = int(num_corridors)
         self._longest = int(corridor_length)
         self._uniform = length_mode == "uniform"
@@ -200,7 +210,7 @@ class EndlessTMaze(MemoryEnv[NDArray[np.float32], np.int64]):
         self._key = self._t = self._corridor = self._x = self._length = self._cue = self._last_cue = 0
 
     def _make_observation(self, x: int, cue: int) -> NDArray[np.float32]:
-        row = np.zeros(self.observation_space.shape, np.float32)
+        row = np.zeros(self.arguments.observation_size, np.float32)
         row[0] = np.float32(x) / np.float32(self._longest)
         row[1:3] = cue == LEFT, cue == RIGHT
         return row
@@ -225,9 +235,7 @@ class EndlessTMaze(MemoryEnv[NDArray[np.float32], np.int64]):
         info = {"success": False, "corridor": 0, "stale_error": False, "forward_error": False}
         return self._start[self._cue].copy(), info
 
-    def step(
-        self, action: np.int64 | int
-    ) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+    def step(self, action: np.int64 | int) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """One step; see the class for what each action does.
 
         Raises:
@@ -236,46 +244,53 @@ class EndlessTMaze(MemoryEnv[NDArray[np.float32], np.int64]):
         """
         if self._outcome:
             raise gym.error.ResetNeeded(f"Call reset before step: the episode is over ({self._outcome}).")
-        if action != FORWARD and action != LEFT and action != RIGHT:
+        if action not in ACTIONS:
             raise ValueError(f"action is 0 (forward), 1 (left) or 2 (right), not {action!r}.")
-        x, length = self._x, self._length
-        success = stale = forward_error = False
-        self._t += 1
-        if x < length:
+        self._t = t = self._t + 1
+        info = {"success": False, "corridor": self._corridor, "stale_error": False, "forward_error": False}
+        terminated = False
+        if self._x < self._length:
             if action == FORWARD:
-                self._x = x = x + 1
-                reward = self._rewards.forward
+                self._x += 1
+                reward = self._forward_reward
             else:
-                reward = self._rewards.useless
-        elif action == self._cue:
-            reward = self._rewards.right
-            self._corridor += 1
-            if self._corridor == self._corridors:
-                success = True
-                self._outcome = "success"
-            else:
-                self._last_cue = self._cue
-                self._enter_corridor()
-                x, length = 0, self._length
+                reward = self._useless_reward
         else:
-            reward = self._rewards.wrong
-            forward_error = bool(action == FORWARD)
-            stale = bool(action == self._last_cue) and not forward_error
-            self._outcome = "forward at the junction" if forward_error else "wrong turn"
-        terminated = self._outcome != ""
-        truncated = self._t >= self._limit and not terminated
+            reward, terminated = self._turn(action, info)
+        truncated = t >= self._limit and not terminated
         if truncated:
             self._outcome = "time limit"
         if self.render_mode == "human":
             self.render()
-        info = {
-            "success": success,
-            "corridor": self._corridor,
-            "stale_error": stale,
-            "forward_error": forward_error,
-        }
-        row = self._start[self._cue] if x == 0 else self._junction[x] if x == length else self._walk[x]
+        x = self._x
+        if x == 0:
+            row = self._start[self._cue]
+        elif x == self._length:
+            row = self._junction[x]
+        else:
+            row = self._walk[x]
         return row.copy(), reward, terminated, truncated, info
+
+    def _turn(self, action: np.int64 | int, info: dict[str, Any]) -> tuple[float, bool]:
+        """Act at the junction: the reward, and whether that ends the episode; `info` is completed."""
+        rewards = self.arguments.rewards
+        if action == self._cue:
+            self._corridor += 1
+            info["corridor"] = self._corridor
+            if self._corridor == self._corridors:
+                info["success"] = True
+                self._outcome = "success"
+                return rewards.right, True
+            self._last_cue = self._cue
+            self._enter_corridor()
+            return rewards.right, False
+        if action == FORWARD:
+            info["forward_error"] = True
+            self._outcome = "forward at the junction"
+        else:
+            info["stale_error"] = bool(action == self._last_cue)
+            self._outcome = "wrong turn"
+        return rewards.wrong, True
 
     def oracle_state(self) -> dict[str, Any]:
         """The cue (as the action that is right at the junction), and where the agent is."""

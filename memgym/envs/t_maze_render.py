@@ -14,7 +14,8 @@ Colour = tuple[int, int, int]
 
 HEIGHT, WIDTH = 240, 560
 BACKGROUND, WALL, FLOOR, GRID = (250, 249, 246), (52, 58, 70), (255, 255, 255), (226, 228, 232)
-AGENT, CUE, PASSED, PRESENT, AHEAD = (36, 99, 235), (245, 158, 11), (22, 163, 74), (36, 99, 235), (206, 210, 217)
+AGENT, CUE = (36, 99, 235), (245, 158, 11)
+PASSED, PRESENT, AHEAD = (22, 163, 74), (36, 99, 235), (206, 210, 217)
 OUTCOME = {"": FLOOR, "success": (187, 247, 208), "time limit": (254, 240, 199), "over": (228, 231, 236)}
 FAILURE: Colour = (254, 202, 202)
 MAX_DOTS = 24  # corridors shown as dots; more are shown as one bar

@@ -22,8 +22,9 @@ class EndlessTMazeVector(gym.vector.VectorEnv[NDArray[np.float32], NDArray[np.in
 
     Environment i after ``reset(seed=s)`` plays exactly what the scalar environment plays after
     ``reset(seed=s + i)``, whatever `num_envs`; its k-th automatic reset starts episode k of that seed.
-    Observations, rewards, flags and infos are those of Gymnasium's ``SyncVectorEnv`` over scalar ones, in each
-    autoreset mode. The observation array has shape (num_envs, 3 or 4) and is stored by column (Fortran order).
+    Observations, rewards, flags and infos are those of Gymnasium's ``SyncVectorEnv`` over scalar ones, in
+    each autoreset mode. The observation array has shape (num_envs, 3 or 4) and is stored by column (Fortran
+    order).
 
     Args:
         num_envs: number of environments.
@@ -37,7 +38,7 @@ class EndlessTMazeVector(gym.vector.VectorEnv[NDArray[np.float32], NDArray[np.in
         render_mode: ``"ansi"`` or ``"rgb_array"``.
     """
 
-    metadata: dict[str, Any] = {  # noqa: RUF012 - replaced in each instance, where the mode is known
+    metadata: dict[str, Any] = {
         "render_modes": ["ansi", "rgb_array"],
         "render_fps": 8,
         "autoreset_mode": AutoresetMode.NEXT_STEP,
@@ -150,7 +151,7 @@ class EndlessTMazeVector(gym.vector.VectorEnv[NDArray[np.float32], NDArray[np.in
             values = np.arange(n, dtype=np.uint64) + np.uint64(int(seed) & MASK64)
         else:
             if len(seed) != n:
-                raise ValueError(f"a list of seeds has one entry for each of {n} environments, not {len(seed)}.")
+                raise ValueError(f"{len(seed)} seeds for {n} environments: give one for each.")
             if any(entry is not None and entry < 0 for entry in seed):
                 raise gym.error.Error("Seeds are integers from 0 on.")
             given = np.array([entry is not None for entry in seed])
@@ -234,7 +235,7 @@ class EndlessTMazeVector(gym.vector.VectorEnv[NDArray[np.float32], NDArray[np.in
         if not self._was_reset:
             raise gym.error.ResetNeeded("Call reset before step.")
         if self.autoreset_mode == AutoresetMode.DISABLED and self._ended.any():
-            raise gym.error.ResetNeeded("Some episodes are over: reset them with options={'reset_mask': ...}.")
+            raise gym.error.ResetNeeded("An episode is over: reset it with options={'reset_mask': mask}.")
         return actions
 
     def _turn(
@@ -289,7 +290,7 @@ class EndlessTMazeVector(gym.vector.VectorEnv[NDArray[np.float32], NDArray[np.in
 
     def _observe(self) -> NDArray[np.float32]:
         """The observations by column, shape (3 or 4, num_envs)."""
-        observation = np.empty((4 if self.arguments.junction_visible else 3, self.num_envs), np.float32)
+        observation = np.empty((self.arguments.observation_size, self.num_envs), np.float32)
         np.divide(self._x, np.float32(self.arguments.corridor_length), out=observation[0])
         at_start = self._x == 0.0
         np.greater(at_start, self._cue_is_right, out=observation[1])

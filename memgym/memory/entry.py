@@ -16,6 +16,9 @@ class Times(NamedTuple):
     updated: int
 
 
+NEVER = Times(0, 0)
+
+
 @dataclass(frozen=True, slots=True)
 class MemoryEntry:
     """One version of one entry.
@@ -39,7 +42,7 @@ class MemoryEntry:
     version: int = 1
     status: str = "active"
     provenance: tuple[str, ...] = ()
-    times: Times = Times(0, 0)
+    times: Times = NEVER
     seq: int = 0
 
     @property

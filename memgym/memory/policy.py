@@ -7,7 +7,7 @@ from typing import Any
 
 from memgym.memory.ops import MemoryOp
 
-__all__ = ["Message", "MemoryPolicy", "MemoryView", "ReadResult", "Search", "Shown"]
+__all__ = ["MemoryPolicy", "MemoryView", "Message", "ReadResult", "Search", "Shown"]
 
 Shown = Mapping[str, Any]
 """An entry as an observation shows it: ``id``, ``text``, ``attrs`` (JSON) and ``score``."""

@@ -1,4 +1,4 @@
-"""A small external memory for any environment: writing and erasing join the actions, content the observation."""
+"""A small external memory for any environment: its operations join the actions, its content the observation."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ def memory_observation_space(inner: gym.Space, num_slots: int) -> spaces.Box:
 
 
 def memory_action_space(inner: gym.Space, num_slots: int) -> spaces.MultiDiscrete:
-    """Pairs (action, memory operation): NOOP is 0, WRITE slot i is 1 + i, ERASE slot i is 1 + `num_slots` + i.
+    """Pairs (action, memory operation): NOOP 0, WRITE slot i is 1 + i, ERASE slot i is 1 + `num_slots` + i.
 
     Raises:
         ValueError: `inner` is not Discrete.
@@ -45,20 +45,24 @@ def memory_action_space(inner: gym.Space, num_slots: int) -> spaces.MultiDiscret
     return spaces.MultiDiscrete([int(inner.n), 1 + 2 * num_slots])
 
 
+def _flat_size(space: gym.Space) -> int:
+    return int(np.prod(space.shape or ()))
+
+
 class MemoryActions(gym.Wrapper):
     """Give an environment `num_slots` slots, each of which holds one observation.
 
-    WRITE stores the observation that the agent has just seen, the one its action answers; the content shows from
-    the next observation on. The memory is empty at the start of every episode.
+    WRITE stores the observation that the agent has just seen, the one its action answers; the content shows
+    from the next observation on. The memory is empty at the start of every episode.
 
-    ``info["memory_bytes"]`` counts the bytes of filled slots and ``info["memory_ops"]`` the operations other than
-    NOOP in this episode.
+    ``info["memory_bytes"]`` counts the bytes of filled slots and ``info["memory_ops"]`` the operations
+    other than NOOP in this episode.
 
     Args:
         env: an environment with Box observations and Discrete actions.
         num_slots: number of slots.
-        show: whether the agent sees the memory. Without it, content *and* flags read as zeros: a flag alone could
-            carry a bit.
+        show: whether the agent sees the memory. Without it, content *and* flags read as zeros: a flag alone
+            could carry a bit.
     """
 
     def __init__(self, env: gym.Env, num_slots: int = 1, show: bool = True) -> None:
@@ -69,7 +73,7 @@ class MemoryActions(gym.Wrapper):
         self.show = show
         self._first_action = int(getattr(env.action_space, "start", 0))
         dtype: Any = self.observation_space.dtype
-        obs_dim = (self.observation_space.shape[0] - self.num_slots) // (1 + self.num_slots)
+        obs_dim = _flat_size(env.observation_space)
         self._seen = np.zeros(obs_dim, dtype)
         self._slots = np.zeros((self.num_slots, obs_dim), dtype)
         self._filled = np.zeros(self.num_slots, dtype)
@@ -109,8 +113,8 @@ class MemoryActions(gym.Wrapper):
 
     def _view(self, observation: Any) -> NDArray[Any]:
         self._seen[:] = np.reshape(observation, -1)
-        view = np.zeros(self.observation_space.shape, self._seen.dtype)
         obs_dim = self._seen.size
+        view = np.zeros(obs_dim + self._slots.size + self.num_slots, self._seen.dtype)
         view[:obs_dim] = self._seen
         if self.show:
             view[obs_dim : -self.num_slots] = self._slots.reshape(-1)
@@ -146,7 +150,7 @@ class MemoryActionsVector(gym.vector.VectorWrapper):
         self.show = show
         self._first_action = int(getattr(env.single_action_space, "start", 0))
         dtype: Any = self.single_observation_space.dtype
-        obs_dim = (self.single_observation_space.shape[0] - self.num_slots) // (1 + self.num_slots)
+        obs_dim = _flat_size(env.single_observation_space)
         self._seen = np.zeros((env.num_envs, obs_dim), dtype)
         self._slots = np.zeros((env.num_envs, self.num_slots, obs_dim), dtype)
         self._filled = np.zeros((env.num_envs, self.num_slots), dtype)
@@ -231,7 +235,8 @@ class MemoryActionsVector(gym.vector.VectorWrapper):
 
     def _compose(self, seen: NDArray[Any], index: Any) -> NDArray[Any]:
         obs_dim = self._seen.shape[1]
-        view = np.zeros((len(seen), *self.single_observation_space.shape), self._seen.dtype)
+        size = obs_dim * (1 + self.num_slots) + self.num_slots
+        view = np.zeros((len(seen), size), self._seen.dtype)
         view[:, :obs_dim] = seen
         if self.show:
             view[:, obs_dim : -self.num_slots] = self._slots[index].reshape(len(seen), -1)

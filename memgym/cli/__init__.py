@@ -1,0 +1,24 @@
+"""The command line: ``memgym --help``. Each command is a file here; `main` puts them together."""
+
+import sys
+
+__all__ = ["run"]
+
+
+def run() -> None:
+    """Entry point of the ``memgym`` script: errors that memgym raises on purpose become one line."""
+    try:
+        import rich
+        import typer  # noqa: F401
+    except ImportError:
+        sys.exit("memgym's command line needs typer and rich. Install them with: pip install 'memgym[cli]'")
+    from memgym.cli.main import app
+    from memgym.errors import MemgymError
+
+    try:
+        app()
+    except MemgymError as error:
+        rich.print(f"[red]error:[/red] {rich.markup.escape(str(error))}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,94 @@
+"""``memgym evaluate``: run the protocol."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from memgym.cli.progress import progress
+from memgym.core import evaluate as core
+from memgym.core.result import read_bundle
+from memgym.core.suites import get_suite
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    agents: Annotated[
+        list[str],
+        typer.Option(
+            "--agent",
+            "--agents",
+            "-a",
+            help="Agent, or several with commas: registered names or 'module:attr'. May be repeated.",
+        ),
+    ],
+    suite: Annotated[str, typer.Option("--suite", "-s", help="Suite of tasks; see `memgym list suites`.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results, one inside it an agent.")],
+    episodes: Annotated[
+        int | None, typer.Option(help="Episodes a task and seed, instead of the suite's.")
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="Number of reserved seeds, instead of the suite's.")
+    ] = None,
+    budget: Annotated[
+        int | None, typer.Option(help="Bytes of the memory bank in text tasks, instead of the suite's.")
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Processes; by default one a CPU core.")] = 0,
+) -> None:
+    """Play a suite with one or more agents and write a result bundle for each.
+
+    The same command given again goes on where an interrupted run stopped. Results of other numbers of
+    episodes, seeds or bytes than the suite's are marked as such and not ranked with the suite's own.
+
+    [dim]Examples:[/dim]
+
+        memgym evaluate --agent rules --suite quickstart --out results
+
+        memgym evaluate --agents random,oracle,recency -s dialogue -o results --episodes 10
+
+        memgym evaluate --agent my_package.agents:MyAgent --suite rewriting --out results
+    """
+    for name, value in (("--episodes", episodes), ("--seeds", seeds), ("--budget", budget)):
+        if value is not None and value < 1:
+            raise typer.BadParameter(f"{name} is at least 1, not {value}.")
+    chosen = get_suite(suite).resized(episodes, seeds, budget)
+    names = dict.fromkeys(name for part in agents for name in part.split(",") if name)
+    console = Console()
+    plans = []
+    for name in names:
+        plans.append(core.plan(core.AgentSpec(name), chosen, out))
+    missing = {row["reason"] for p in plans for row in p.skipped if "plays" not in row["reason"]}
+    for reason in sorted(missing):
+        console.print(f"[yellow]skipped:[/yellow] {reason}", highlight=False)
+    with progress("evaluating") as report:
+        folders = core.run(
+            plans,
+            workers=workers or os.cpu_count() or 1,
+            on_shard=lambda shard, done, total: report(
+                done, total, f"{shard.card['name']} on {shard.task.name}"
+            ),
+        )
+    console.print(_table(folders))
+    console.print(f"Results in {out}. Check them with: memgym verify {out}", highlight=False)
+
+
+def _table(folders: list[Path]) -> Table:
+    table = Table(header_style="dim", box=None)
+    for name in ("agent", "task", "score", "memory", "episodes", "digest"):
+        table.add_column(name, justify="right" if name in ("score", "memory", "episodes") else "left")
+    for folder in folders:
+        header = read_bundle(folder).header
+        for task, row in header["summary"].items():
+            table.add_row(
+                header["agent"]["name"],
+                task,
+                f"{row['score']:.3f}",
+                f"{row['memory_bytes']:,.0f} B",
+                str(row["episodes"]),
+                header["digest"][:12],
+            )
+    return table

@@ -1,0 +1,179 @@
+"""``memgym play``: a person plays a task, or watches an agent play it."""
+
+import time
+from typing import Annotated, Any
+
+import gymnasium as gym
+import typer
+from rich.console import Console
+
+from memgym.envs import ENVIRONMENTS
+from memgym.envs.text import Phase
+from memgym.errors import InvalidOperation, UnknownName
+from memgym.memory import MemoryOp, as_action
+from memgym.registry import load_object
+
+__all__ = ["play"]
+
+TEXT_HELP = """On an item: Enter lets it pass; [b]a[/b] stores it as it stands; [b]a TEXT[/b] stores TEXT;
+[b]u ID TEXT[/b] updates an entry; [b]d ID[/b] deletes one; [b]s WORDS[/b] searches.
+On a question: type the answer, or the number of a choice ([b]s WORDS[/b] still searches). [b]q[/b] quits."""
+CONTROL_HELP = "f or Enter: forward, l: left, r: right, q: quit."
+KEYS = {"": 0, "f": 0, "w": 0, "l": 1, "a": 1, "r": 2, "d": 2}
+
+
+def play(
+    env_id: Annotated[str, typer.Argument(help="Environment; the namespace memgym/ may be left out.")],
+    agent: Annotated[str, typer.Option("--agent", "-a", help="Watch this agent instead of playing.")] = "",
+    seed: Annotated[int, typer.Option(help="Seed of the episode.")] = 0,
+    arg: Annotated[
+        list[str] | None, typer.Option("--arg", help="Argument of the environment, NAME=VALUE.")
+    ] = None,
+    delay: Annotated[float, typer.Option(help="Seconds between frames when watching.")] = 0.3,
+) -> None:
+    """Play a task in the terminal, or watch an agent play it.
+
+    [dim]Examples:[/dim]
+
+        memgym play EndlessTMaze-v0
+
+        memgym play DialogueMemory-v0 --arg answer_format=choice --seed 7
+
+        memgym play DialogueMemory-v0 --agent rules --arg answer_format=choice
+    """
+    name = env_id if "/" in env_id else f"memgym/{env_id}"
+    if name not in ENVIRONMENTS:
+        ENVIRONMENTS.resolve(name)  # raises with near matches
+    env = gym.make(name, render_mode="ansi", disable_env_checker=True, **_arguments(arg or []))
+    console = Console()
+    if agent:
+        _watch(console, env, agent, seed, delay)
+    elif getattr(env.unwrapped, "family", "") == "text":
+        _play_text(console, env, seed)
+    else:
+        _play_control(console, env, seed)
+
+
+def _arguments(pairs: list[str]) -> dict[str, Any]:
+    """NAME=VALUE with the value as an integer, a float, a truth value or text."""
+    arguments: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise UnknownName(f"--arg is NAME=VALUE, not {pair!r}.")
+        arguments[name] = {"true": True, "false": False, "none": None}.get(value.lower(), value)
+        for kind in (int, float):
+            try:
+                arguments[name] = kind(value)
+                break
+            except ValueError:
+                continue
+    return arguments
+
+
+def _watch(console: Console, env: gym.Env, name: str, seed: int, delay: float) -> None:
+    agent = load_object("memgym.agents:make_agent")(name)
+    if reason := agent.cannot_play(env):
+        raise UnknownName(f"agent {name!r} cannot play this task: {reason}.")
+    view = agent.wrap(env)
+    agent.seed(seed)
+    observation, info = view.reset(seed=seed)
+    state, start, done, total = None, True, False, 0.0
+    while not done:
+        _show(console, env)
+        time.sleep(delay)
+        action, state = agent.predict(observation, state=state, episode_start=start)
+        observation, reward, terminated, truncated, info = view.step(action)
+        total += float(reward)
+        start, done = False, terminated or truncated
+    _show(console, env)
+    _summary(console, total, info)
+
+
+def _play_text(console: Console, env: gym.Env, seed: int) -> None:
+    console.print(TEXT_HELP + "\n")
+    observation, info = env.reset(seed=seed)
+    total, done = 0.0, False
+    while not done:
+        _show(console, env)
+        for hit in observation["hits"]:
+            console.print(f"  found {hit['id']}: {hit['text']}", style="green", markup=False)
+        if observation["phase"] == Phase.QUESTION:
+            for i, choice in enumerate(observation["choices"], 1):
+                console.print(f"  {i}  {choice}", markup=False)
+        line = _ask("answer> " if observation["phase"] == Phase.QUESTION else "memory> ")
+        if line == "q":
+            return
+        try:
+            action = _text_action(line, observation)
+        except InvalidOperation as error:
+            console.print(str(error), style="red", markup=False)
+            continue
+        observation, reward, terminated, truncated, info = env.step(action)
+        for refusal in info["refused"]:
+            console.print(f"refused: {refusal['reason']}", style="red", markup=False)
+        if "is_correct" in info:
+            console.print("right" if info["is_correct"] else "wrong", style="bold")
+        total += float(reward)
+        done = terminated or truncated
+    _summary(console, total, info)
+
+
+def _text_action(line: str, observation: dict[str, Any]) -> dict[str, Any]:
+    """What a typed line stands for."""
+    word, _, rest = line.partition(" ")
+    if word == "s" and rest:
+        return as_action([MemoryOp.search(rest)])
+    if observation["phase"] == Phase.QUESTION:
+        choices = observation["choices"]
+        if choices and line.isdecimal() and 1 <= int(line) <= len(choices):
+            return as_action(answer=choices[int(line) - 1])
+        return as_action(answer=line)
+    if not line:
+        return as_action()
+    if word == "a":
+        said = f"{observation['speaker']}: {observation['text']}" if observation["speaker"] else ""
+        return as_action([MemoryOp.add(rest or said or observation["text"], time=observation["time"])])
+    if word == "d" and rest:
+        return as_action([MemoryOp.delete(rest.strip())])
+    id, _, text = rest.partition(" ")
+    if word == "u" and text:
+        return as_action([MemoryOp.update(id, text)])
+    raise InvalidOperation("not understood: Enter, a [TEXT], u ID TEXT, d ID, s WORDS or q.")
+
+
+def _play_control(console: Console, env: gym.Env, seed: int) -> None:
+    console.print(CONTROL_HELP + "\n")
+    _, info = env.reset(seed=seed)
+    total, done = 0.0, False
+    while not done:
+        _show(console, env)
+        key = _ask("move> ").lower()
+        if key == "q":
+            return
+        if key not in KEYS:
+            console.print(CONTROL_HELP, style="red")
+            continue
+        _, reward, terminated, truncated, info = env.step(KEYS[key])
+        total += float(reward)
+        done = terminated or truncated
+    _show(console, env)
+    _summary(console, total, info)
+
+
+def _ask(prompt: str) -> str:
+    try:
+        return input(prompt).strip()
+    except EOFError:
+        return "q"
+
+
+def _show(console: Console, env: gym.Env) -> None:
+    if console.is_terminal:
+        console.clear()
+    console.print(env.render(), markup=False, highlight=False)
+
+
+def _summary(console: Console, total: float, info: dict[str, Any]) -> None:
+    metric = "score" if "score" in info else "success"
+    console.print(f"\nThe end. Return {total:.2f}, {metric} {info.get(metric)}.", highlight=False)

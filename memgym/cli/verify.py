@@ -1,0 +1,49 @@
+"""``memgym verify``: replay a result and compare every number."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from memgym.cli.progress import progress
+from memgym.core import verify as core
+from memgym.errors import ResultError, ResultInvalid
+
+__all__ = ["verify"]
+
+
+def verify(
+    folder: Annotated[Path, typer.Argument(help="A result bundle, or a folder of bundles.")],
+) -> None:
+    """Replay every action of a result and compare every number; exit with 1 at the first difference.
+
+    [dim]Examples:[/dim]
+
+        memgym verify results/rules
+
+        memgym verify results
+    """
+    bundles = core.find_bundles(folder)
+    if not bundles:
+        raise ResultInvalid(f"{folder} holds no result bundle (a folder with submission.json).")
+    console = Console()
+    failed = 0
+    for path in bundles:
+        try:
+            with progress(f"verifying {path.name}") as report:
+                bundle = core.verify(path, lambda done, total, report=report: report(done, total, ""))
+        except ResultError as error:
+            failed += 1
+            console.print(f"[red]refused[/red]   {escape(str(path))}: {escape(str(error))}", soft_wrap=True)
+        else:
+            digest = bundle.header["digest"]
+            console.print(
+                f"[green]verified[/green]  {escape(str(path))}: {len(bundle.episodes)} episodes replayed, "
+                f"digest {digest[:12]}",
+                highlight=False,
+                soft_wrap=True,
+            )
+    if failed:
+        raise typer.Exit(1)

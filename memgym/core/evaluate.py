@@ -1,0 +1,391 @@
+"""Run the protocol: agents x tasks x seeds x episodes, in shards that can be interrupted and resumed.
+
+A shard is a pure function of its key, and its file appears whole or not at all. So a run that was killed goes
+on where it stopped when the same command is given again, and ends with the same digest.
+"""
+
+import gzip
+import json
+import multiprocessing
+import platform
+import shutil
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache
+from hashlib import blake2b
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from memgym.core.agent import AgentCard
+from memgym.core.result import (
+    HEADER_FILE,
+    TaskRow,
+    canonical_json,
+    read_bundle,
+    write_atomically,
+    write_bundle,
+)
+from memgym.core.rollout import play_episode
+from memgym.core.suites import PROTOCOL, Suite, Task, reserved_seeds
+from memgym.core.trace import Episode, Recorder
+from memgym.errors import MemgymError, ResultInvalid
+from memgym.registry import load_object
+
+__all__ = ["AgentSpec", "Plan", "Shard", "episode_row", "make_env", "plan", "run", "summarise", "task_rows"]
+
+SHARDS = "shards"
+SHARDS_PER_SEED = 10  # small enough that little is lost by an interruption
+
+
+@dataclass(frozen=True)
+class AgentSpec:
+    """How to make an agent: a registered name or ``"module:attr"``, and its arguments."""
+
+    name: str
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+    def make(self) -> Any:
+        """Build it."""
+        # agents are named, not imported: memgym's core knows none of them
+        return load_object("memgym.agents:make_agent")(self.name, **self.config)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Some episodes of one agent on one task and seed."""
+
+    agent: AgentSpec
+    card: Mapping[str, Any]
+    task: Task
+    seed: int
+    first: int
+    count: int
+
+    @property
+    def id(self) -> str:
+        """What it is a pure function of, hashed."""
+        key = [
+            PROTOCOL,
+            _version(),
+            self.agent.name,
+            dict(self.agent.config),
+            dict(self.card),
+            _task_key(self.task),
+            self.seed,
+            self.first,
+            self.count,
+        ]
+        return blake2b(canonical_json(key), digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one agent has to do, and where its results go."""
+
+    agent: AgentSpec
+    card: Mapping[str, Any]
+    suite: Suite
+    tasks: tuple[Task, ...]
+    skipped: tuple[Mapping[str, str], ...]
+    folder: Path
+
+    @property
+    def shards(self) -> list[Shard]:
+        """All of them, in the order of the result."""
+        shards = []
+        for task in self.tasks:
+            step = max(1, task.episodes // SHARDS_PER_SEED)
+            for seed in reserved_seeds(task):
+                for first in range(0, task.episodes, step):
+                    count = min(step, task.episodes - first)
+                    shards.append(Shard(self.agent, self.card, task, seed, first, count))
+        return shards
+
+
+def make_env(task: Task) -> gym.Env:
+    """The environment of a task."""
+    return gym.make(task.env_id, disable_env_checker=True, **task.kwargs)
+
+
+def plan(agent: AgentSpec, suite: Suite, out: Path) -> Plan:
+    """Which tasks of a suite an agent can play on this machine; the others are listed with the reason."""
+    made = agent.make()
+    card = _card(made, agent)
+    tasks, skipped = [], []
+    for task in suite.tasks:
+        reason = task.missing() or _cannot_play(made, task)
+        if reason:
+            skipped.append({"task": task.name, "reason": reason})
+        else:
+            tasks.append(task)
+    return Plan(agent, card, suite, tuple(tasks), tuple(skipped), out / card["name"])
+
+
+def run(
+    plans: Sequence[Plan],
+    *,
+    workers: int = 1,
+    on_shard: Callable[[Shard, int, int], None] = lambda shard, done, total: None,
+) -> list[Path]:
+    """Play all plans and write one bundle each; what an earlier run finished is not played again.
+
+    Args:
+        plans: of `plan`.
+        workers: processes; 1 plays in this one.
+        on_shard: called with (shard, shards done, shards in all) after each.
+
+    Returns:
+        The folders of the bundles.
+
+    Raises:
+        ResultInvalid: a folder holds the finished result of another run.
+        MemgymError: a worker process was killed; run again to resume.
+    """
+    for one in plans:
+        if not one.tasks:
+            reasons = "; ".join(f"{row['task']}: {row['reason']}" for row in one.skipped)
+            raise MemgymError(f"agent {one.card['name']!r} can play no task of this suite ({reasons}).")
+    todo: list[tuple[Plan, Shard]] = []
+    total = done = 0
+    for one in plans:
+        shards = one.shards
+        total += len(shards)
+        finished = _is_finished(one)
+        open_shards = [] if finished else [s for s in shards if not _shard_path(one, s).is_file()]
+        done += len(shards) - len(open_shards)
+        todo += [(one, shard) for shard in open_shards]
+    for number, shard in enumerate(_run_shards(todo, workers), done + 1):
+        on_shard(shard, number, total)
+    for one in plans:
+        if not _is_finished(one):
+            _merge(one)
+    return [one.folder for one in plans]
+
+
+def _run_shards(todo: Sequence[tuple[Plan, Shard]], workers: int) -> Iterable[Shard]:
+    if workers == 1 or len(todo) < 2:
+        for one, shard in todo:
+            run_shard(shard, _shard_path(one, shard))
+            yield shard
+        return
+    context = multiprocessing.get_context("spawn")  # torch and fork do not mix
+    with ProcessPoolExecutor(min(workers, len(todo)), mp_context=context) as pool:
+        futures = {pool.submit(run_shard, shard, _shard_path(one, shard)): shard for one, shard in todo}
+        try:
+            for future in as_completed(futures):
+                future.result()
+                yield futures[future]
+        except BrokenProcessPool:
+            raise MemgymError("a worker process was killed. Give the same command again to resume.") from None
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def run_shard(shard: Shard, path: Path) -> None:
+    """Play a shard and write its file."""
+    agent = _made(shard.agent.name, canonical_json(dict(shard.agent.config)))
+    task = shard.task
+    env = make_env(task)
+    recorder = Recorder(env, _metric(env))
+    view = agent.wrap(recorder) if hasattr(agent, "wrap") else recorder
+    rows, traces, timings = [], [], []
+    for episode in range(shard.first, shard.first + shard.count):
+        cpu, wall = time.process_time(), time.perf_counter()
+        played = play_episode(agent, view, recorder, shard.seed, episode)
+        where = {"seed": shard.seed, "episode": episode}
+        rows.append(episode_row(task.name, played))
+        traces.append({**where, "actions": played.actions})
+        timings.append(
+            {
+                "task": task.name,
+                **where,
+                "cpu_s": round(time.process_time() - cpu, 6),
+                "wall_s": round(time.perf_counter() - wall, 6),
+            }
+        )
+    env.close()
+    content = {"rows": rows, "traces": traces, "timings": timings}
+    write_atomically(path, gzip.compress(canonical_json(content), mtime=0))
+
+
+def episode_row(task: str, played: Episode) -> dict[str, Any]:
+    """The line of `episodes.jsonl.gz` for an episode."""
+    return {
+        "task": task,
+        "seed": played.seed,
+        "episode": played.episode,
+        "return": played.ret,
+        "length": played.length,
+        "terminated": played.terminated,
+        "truncated": played.truncated,
+        "score": played.score,
+        "success": played.success,
+        "metrics": played.metrics,
+        "bank_bytes": played.bank_bytes,
+        "agent_bytes": played.agent_bytes,
+        "ops": played.ops,
+        "refused": played.refused,
+        "questions": played.questions,
+        "error": played.error,
+        "hash": played.hash,
+    }
+
+
+def task_rows(tasks: Iterable[Task]) -> list[TaskRow]:
+    """Tasks as a bundle's header lists them."""
+    rows = []
+    for task in tasks:
+        env = make_env(task)
+        rows.append(
+            TaskRow(
+                name=task.name,
+                title=task.title,
+                env_id=task.env_id,
+                kwargs=dict(task.kwargs),
+                family=_family(env),
+                metric=_metric(env),
+                episodes=task.episodes,
+                seeds=reserved_seeds(task),
+            )
+        )
+        env.close()
+    return rows
+
+
+def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What a header says of the episodes: means by task and by question type; recomputed by `verify`."""
+    summary: dict[str, Any] = {}
+    for task in dict.fromkeys(row["task"] for row in rows):
+        mine = [row for row in rows if row["task"] == task]
+        types: dict[str, list[float]] = {}
+        for row in mine:
+            for question in row["questions"]:
+                types.setdefault(question["type"], []).append(question["score"])
+        summary[task] = {
+            "episodes": len(mine),
+            "score": _mean(row["score"] for row in mine),
+            "success": _mean(row["success"] for row in mine),
+            "return": _mean(row["return"] for row in mine),
+            "length": _mean(row["length"] for row in mine),
+            "memory_bytes": _mean(row["bank_bytes"] + row["agent_bytes"] for row in mine),
+            "errors": sum(row["error"] is not None for row in mine),
+            "question_types": {
+                name: {"questions": len(scores), "score": _mean(scores)}
+                for name, scores in sorted(types.items())
+            },
+        }
+    return summary
+
+
+def _mean(values: Iterable[float]) -> float:
+    return float(np.mean(np.fromiter(values, np.float64)))
+
+
+def _merge(one: Plan) -> None:
+    """Put the shards of a plan together as its bundle, then remove them."""
+    rows, timings = [], []
+    traces: dict[str, list[dict[str, Any]]] = {task.name: [] for task in one.tasks}
+    for shard in one.shards:
+        content = json.loads(gzip.decompress(_shard_path(one, shard).read_bytes()))
+        rows += content["rows"]
+        timings += content["timings"]
+        traces[shard.task.name] += content["traces"]
+    write_bundle(
+        one.folder,
+        protocol=PROTOCOL,
+        suite=one.suite.name,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        agent=one.card,
+        versions=versions(),
+        tasks=task_rows(one.tasks),
+        skipped=one.skipped,
+        summary=summarise(rows),
+        episodes=rows,
+        traces=traces,
+        timings=timings,
+    )
+    shutil.rmtree(one.folder / SHARDS)
+
+
+def _is_finished(one: Plan) -> bool:
+    """Whether the folder holds exactly this plan's result."""
+    if not (one.folder / HEADER_FILE).is_file():
+        return False
+    header = read_bundle(one.folder).header
+    wanted = {"suite": one.suite.name, "agent": json.loads(canonical_json(one.card)), "protocol": PROTOCOL}
+    for name, value in wanted.items():
+        if header[name] != value:
+            raise ResultInvalid(
+                f"{one.folder} holds a result with another {name}. Choose another --out, or remove it."
+            )
+    names = [task["name"] for task in header["tasks"]]
+    if names != [task.name for task in one.tasks] or header["versions"]["memgym"] != _version():
+        raise ResultInvalid(
+            f"{one.folder} holds a result of other tasks or of another memgym. Choose another --out, "
+            "or remove it."
+        )
+    return True
+
+
+def _shard_path(one: Plan, shard: Shard) -> Path:
+    return one.folder / SHARDS / f"{shard.id}.json.gz"
+
+
+def versions() -> dict[str, str]:
+    """What the numbers may depend on."""
+    return {
+        "memgym": _version(),
+        "gymnasium": gym.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def _version() -> str:
+    return version("memgym")
+
+
+def _task_key(task: Task) -> list[Any]:
+    return [task.name, task.env_id, dict(task.kwargs), task.episodes]
+
+
+@lru_cache(maxsize=1)
+def _made(name: str, config: bytes) -> Any:
+    """One agent at a time is kept, since loading one can take longer than playing a shard."""
+    return AgentSpec(name, json.loads(config)).make()
+
+
+def _card(agent: Any, spec: AgentSpec) -> dict[str, Any]:
+    """The agent's card; one for an agent that has none, such as a plain Stable-Baselines3 model."""
+    card = getattr(agent, "card", None)
+    if not isinstance(card, AgentCard):
+        card = AgentCard(name=spec.name.replace(":", "."), kind="rl", description=type(agent).__name__)
+    return {**card.to_dict(), "config": dict(spec.config)}
+
+
+def _cannot_play(agent: Any, task: Task) -> str:
+    ask = getattr(agent, "cannot_play", None)
+    if ask is None:
+        return ""
+    env = make_env(task)
+    try:
+        return ask(env)
+    finally:
+        env.close()
+
+
+def _family(env: gym.Env) -> Any:
+    return getattr(env.unwrapped, "family", "control")
+
+
+def _metric(env: gym.Env) -> str:
+    return getattr(env.unwrapped, "metric", "success")
