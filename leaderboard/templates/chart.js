@@ -34,13 +34,14 @@ const memgymChart = (() => {
     const hasZero = positive.length < points.length;
     const low = Math.floor(Math.log2(Math.min(...positive, 1024)) - 0.5);
     const high = Math.ceil(Math.log2(Math.max(...positive, 1024)) + 0.5);
-    const start = hasZero ? left + Math.min(64, (right - left) * 0.14) : left;
+    const start = hasZero ? left + 64 : left;
     const at = (bytes) => (bytes > 0
       ? start + ((Math.log2(bytes) - low) / (high - low)) * (right - start)
       : left + 14);
     const every = Math.max(1, Math.ceil((high - low) / Math.max(2, (right - start) / 84)));
     const ticks = [];
     for (let power = Math.max(0, low); power <= high; power += 1) if (power % every === 0) ticks.push(2 ** power);
+    if (hasZero && at(ticks[0]) - at(0) < 48) ticks.shift(); /* its label would touch that of zero */
     return { at, ticks, hasZero, start };
   }
 

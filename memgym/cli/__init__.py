@@ -12,13 +12,15 @@ def run() -> None:
         import typer  # noqa: F401
     except ImportError:
         sys.exit("memgym's command line needs typer and rich. Install them with: pip install 'memgym[cli]'")
+    from rich.markup import escape
+
     from memgym.cli.main import app
     from memgym.errors import MemgymError
 
     try:
         app()
     except MemgymError as error:
-        rich.print(f"[red]error:[/red] {rich.markup.escape(str(error))}", file=sys.stderr)
+        rich.print(f"[red]error:[/red] {escape(str(error))}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -73,13 +73,17 @@ class Suite:
         changes = {key: value for key, value in changes.items() if value is not None}
         tasks = [replace(task, **changes) for task in self.tasks]
         if budget is not None:
-            tasks = [
-                replace(t, kwargs={**t.kwargs, "memory_budget": budget}) if "memory_budget" in t.kwargs else t
-                for t in tasks
-            ]
+            tasks = [_with_budget(task, budget) for task in tasks]
         parts = dict(zip(RESIZES, (episodes, num_seeds, budget), strict=True))
         suffix = "+".join(f"{key}={value}" for key, value in parts.items() if value is not None)
         return replace(self, name=f"{self.name}+{suffix}", tasks=tuple(tasks))
+
+
+def _with_budget(task: Task, budget: int) -> Task:
+    if "memory_budget" not in task.kwargs:
+        return task
+    kwargs = {**task.kwargs, "memory_budget": budget}
+    return replace(task, kwargs=kwargs, title=f"{task.title} (bank of {budget} bytes)")
 
 
 def reserved_seeds(task: Task, protocol: str = PROTOCOL) -> list[int]:
@@ -105,7 +109,7 @@ def _t_maze(num_corridors: int, **kwargs: Any) -> Task:
 def _dialogue(budget: int) -> Task:
     return Task(
         name=f"dialogue-{budget}",
-        title=f"Dialogue memory, {budget} bytes",
+        title=f"Dialogue memory, {budget // 1024} KiB",
         env_id="memgym/DialogueMemory-v0",
         kwargs={"answer_format": "choice", "memory_budget": budget, "view_bytes": budget, "split": "test"},
         episodes=50,

@@ -15,6 +15,8 @@ __all__ = ["EndlessTMazeVector"]
 
 Index = NDArray[np.intp]
 Mask = NDArray[np.bool_]
+Flags = tuple[Mask, Mask, Mask] | NDArray[np.bool_]  # success, stale_error, forward_error
+NOBODY: Index = np.zeros(0, np.intp)
 
 
 class EndlessTMazeVector(gym.vector.VectorEnv[NDArray[np.float32], NDArray[np.integer], NDArray[Any]]):
@@ -123,7 +125,7 @@ class EndlessTMazeVector(gym.vector.VectorEnv[NDArray[np.float32], NDArray[np.in
             if int(options["episode"]) < 0:
                 raise ValueError(f"episode is at least 0, not {options['episode']}.")
             self._episode[index] = int(options["episode"]) - 1
-        self._start_episodes(index)
+        self._start_corridors(NOBODY, index)
         self._ended[index] = False
         self._was_reset = not self._ended.any() or self.autoreset_mode != AutoresetMode.DISABLED
         flags = np.zeros((3, self.num_envs), np.bool_)
@@ -164,18 +166,20 @@ class EndlessTMazeVector(gym.vector.VectorEnv[NDArray[np.float32], NDArray[np.in
         self._episode[chosen] = -1
         self._seeded |= chosen
 
-    def _start_episodes(self, index: Index) -> None:
-        """Start the next episode of each environment in `index`."""
-        self._episode[index] += 1
-        episode = self._episode[index].astype(np.uint64)
-        self._key[index] = episode_keys(self._seed[index], episode, self._stream)
-        self._corridor[index] = 0
-        self._last_cue[index] = 0
-        self._t[index] = 0
-        self._enter_corridors(index)
+    def _start_corridors(self, entered: Index, restart: Index) -> None:
+        """Put the environments of `entered` into their next corridor, and start those of `restart` anew.
 
-    def _enter_corridors(self, index: Index) -> None:
-        """Draw cue and length of the present corridor and stand at its start, as the scalar form does."""
+        The cue is the top bit of one draw and the length comes from its low 32 bits, as in the scalar form.
+        """
+        self._last_cue[entered] = self._cue[entered]
+        if restart.size:
+            self._episode[restart] += 1
+            episode = self._episode[restart].astype(np.uint64)
+            self._key[restart] = episode_keys(self._seed[restart], episode, self._stream)
+            self._corridor[restart] = 0
+            self._last_cue[restart] = 0
+            self._t[restart] = 0
+        index = np.concatenate((entered, restart))
         bits = draw_array(self._key[index], self._corridor[index].astype(np.uint64))
         right = bits >> np.uint64(63)
         self._cue_is_right[index] = right
@@ -197,35 +201,44 @@ class EndlessTMazeVector(gym.vector.VectorEnv[NDArray[np.float32], NDArray[np.in
             ValueError: actions of the wrong shape or outside 0, 1, 2.
         """
         actions = self._check_actions(actions)
-        n, rewards = self.num_envs, self._rewards
+        # On booleans "a > b" is "a and not b" in one call.
         forward = actions == FORWARD
         at_junction = self._x == self._length
         restart = np.flatnonzero(self._ended)  # only NEXT_STEP leaves any
-        at_junction[restart] = False
-        self._x += forward > at_junction  # "a > b" on booleans is "a and not b" in one call
-        self._t += 1
-        if rewards.forward == rewards.useless:
-            reward = np.full(n, rewards.useless)
-        else:
-            reward = np.where(forward, rewards.forward, rewards.useless)
-        flags = np.zeros((3, n), np.bool_)  # success, stale_error, forward_error
-        terminated = np.zeros(n, np.bool_)
-        junction = np.flatnonzero(at_junction)
-        if junction.size:
-            self._turn(junction, actions[junction], reward, terminated, flags)
         if restart.size:
-            self._start_episodes(restart)
-            reward[restart] = 0.0
+            at_junction = at_junction > self._ended
+        right = at_junction & (actions == self._cue)
+        wrong = at_junction > right
+        self._x += forward > at_junction
+        self._t += 1
+        self._corridor += right
+        success = right & (self._corridor == self.arguments.num_corridors)
+        terminated = wrong | success
+        stale_error = wrong & (actions == self._last_cue) > forward
+        reward = self._reward(forward, right, wrong)
+        self._start_corridors(np.flatnonzero(right > success), restart)
+        reward[restart] = 0.0
         truncated = (self._t >= self._limit) > terminated
         np.logical_or(terminated, truncated, out=self._ended)
         observation = self._observe()
+        flags = (success, stale_error, wrong & forward)
         if self.autoreset_mode == AutoresetMode.SAME_STEP:
             infos = self._restart_now(observation, flags)
         else:
-            infos = self._infos(flags, self._corridor.copy(), np.ones(n, np.bool_))
+            infos = self._infos(flags, self._corridor.copy(), np.ones(self.num_envs, np.bool_))
         return observation.T, reward, terminated, truncated, infos
 
-    def _check_actions(self, actions: Any) -> NDArray[np.integer]:
+    def _reward(self, forward: Mask, right: Mask, wrong: Mask) -> NDArray[np.float64]:
+        rewards = self._rewards
+        if rewards.forward == rewards.useless:
+            reward = np.full(self.num_envs, rewards.useless)
+        else:
+            reward = np.where(forward, rewards.forward, rewards.useless)
+        np.copyto(reward, rewards.right, where=right)
+        np.copyto(reward, rewards.wrong, where=wrong)
+        return reward
+
+    def _check_actions(self, actions: Any) -> NDArray[np.int8]:
         actions = np.asarray(actions)
         if actions.shape != (self.num_envs,) or actions.dtype.kind not in "iu":
             raise ValueError(f"actions are {self.num_envs} integers, not {actions.dtype}{actions.shape}.")
@@ -236,35 +249,9 @@ class EndlessTMazeVector(gym.vector.VectorEnv[NDArray[np.float32], NDArray[np.in
             raise gym.error.ResetNeeded("Call reset before step.")
         if self.autoreset_mode == AutoresetMode.DISABLED and self._ended.any():
             raise gym.error.ResetNeeded("An episode is over: reset it with options={'reset_mask': mask}.")
-        return actions
+        return actions.astype(np.int8)  # the type of the cues: eight times less to compare
 
-    def _turn(
-        self,
-        index: Index,
-        actions: NDArray[np.integer],
-        reward: NDArray[np.float64],
-        terminated: Mask,
-        flags: Mask,
-    ) -> None:
-        """What happens to the environments in `index`, all at a junction."""
-        cue = self._cue[index]
-        right = actions == cue
-        passed, failed = index[right], index[~right]
-        reward[index] = np.where(right, self._rewards.right, self._rewards.wrong)
-        corridor = self._corridor[passed] + 1
-        self._corridor[passed] = corridor
-        last = corridor == self.arguments.num_corridors
-        entered, finished = passed[~last], passed[last]
-        terminated[failed] = True
-        terminated[finished] = True
-        flags[0, finished] = True
-        wrong = actions[~right]
-        flags[1, failed] = (wrong == self._last_cue[failed]) & (wrong != FORWARD)
-        flags[2, failed] = wrong == FORWARD
-        self._last_cue[entered] = self._cue[entered]
-        self._enter_corridors(entered)
-
-    def _restart_now(self, observation: NDArray[np.float32], flags: Mask) -> dict[str, Any]:
+    def _restart_now(self, observation: NDArray[np.float32], flags: Flags) -> dict[str, Any]:
         """Mode SAME_STEP: start what ended, replace its observation, and keep the last one in the infos."""
         n, ended = self.num_envs, self._ended.copy()
         index = np.flatnonzero(ended)
@@ -274,7 +261,7 @@ class EndlessTMazeVector(gym.vector.VectorEnv[NDArray[np.float32], NDArray[np.in
         final = np.full(n, None, dtype=object)
         final[index] = np.fromiter(observation.T[index], dtype=object, count=index.size)
         final_info = self._infos(flags, np.where(ended, self._corridor, 0), ended)
-        self._start_episodes(index)
+        self._start_corridors(NOBODY, index)
         observation[:, index] = 0.0
         right = self._cue_is_right[index]
         observation[1, index] = ~right
@@ -299,7 +286,7 @@ class EndlessTMazeVector(gym.vector.VectorEnv[NDArray[np.float32], NDArray[np.in
             np.equal(self._x, self._length, out=observation[3])
         return observation
 
-    def _infos(self, flags: Mask, corridor: NDArray[np.int64], mask: Mask) -> dict[str, Any]:
+    def _infos(self, flags: Flags, corridor: NDArray[np.int64], mask: Mask) -> dict[str, Any]:
         success, stale_error, forward_error = flags
         return {
             "success": success,

@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import IntEnum
+from itertools import islice
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,6 +14,7 @@ from memgym.core.scorer import score_answer
 from memgym.core.stream import Item, Question, Verdict
 from memgym.errors import InvalidOperation
 from memgym.memory import Hit, MemoryEngine, MemoryEntry, MemoryOp, OpKind, as_action
+from memgym.memory.lexical import content_words
 from memgym.memory.ops import dump_attrs
 from memgym.memory.reader import extractive_reader
 from memgym.spaces import UnicodeText, entry_space, op_space
@@ -114,9 +116,10 @@ class TextMemoryEnv(MemoryEnv[dict[str, Any], dict[str, Any]]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Start an episode with an empty bank."""
-        key = self._begin(seed, options)
+        self._key = self._begin(seed, options)
         self.bank = MemoryEngine(self.memory_budget)
-        self._events = iter(self._stream(key, self.episode))
+        self._events = iter(self._stream(self._key, self.episode))
+        self._num_events = 0
         self._steps = 0
         self._scores: list[float] = []
         self._num_correct = 0
@@ -248,8 +251,17 @@ class TextMemoryEnv(MemoryEnv[dict[str, Any], dict[str, Any]]):
             outcome["evidence_recall"] = found / len(question.evidence)
         return verdict.score, outcome
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_events"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if "_key" in state:  # a stream cannot be copied, but drawn again up to where it was
+            self._events = islice(self._stream(self._key, self.episode), self._num_events, None)
+
     def _advance(self) -> None:
         self._now = next(self._events, None)
+        self._num_events += 1
         self._searches_left = self.max_searches
         self._hits: tuple[dict[str, Any], ...] = ()
         self._view: tuple[dict[str, Any], ...] | None = None
@@ -267,7 +279,8 @@ class TextMemoryEnv(MemoryEnv[dict[str, Any], dict[str, Any]]):
             entries = self.bank.get_all()
         else:
             entries, room = [], self.view_bytes
-            for hit in self.bank.search(text, VIEW_K) if room else ():
+            nearest = " ".join(content_words(text))
+            for hit in self.bank.search(nearest, VIEW_K) if room else ():
                 if hit.entry.nbytes <= room:
                     entries.append(hit.entry)
                     room -= hit.entry.nbytes

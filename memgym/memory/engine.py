@@ -59,6 +59,9 @@ class MemoryEngine:
         """Every operation so far, refused ones included; the text of deleted entries is scrubbed from it."""
         return tuple(self._log)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_index": None}  # it is built again where it is needed
+
     def __len__(self) -> int:
         return len(self._versions)
 

