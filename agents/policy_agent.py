@@ -26,7 +26,7 @@ class _Episode:
 
     policy: MemoryPolicy
     results: list[Sequence[Shown]] = field(default_factory=list)  # hits for the current question so far
-    waiting: bool = False
+    waiting_on: Message | None = None  # the question whose hits come with the next observation
 
 
 class PolicyAgent(Agent):
@@ -61,7 +61,7 @@ class PolicyAgent(Agent):
         )
         if observation["phase"] == Phase.QUESTION:
             return self._answer(message, observation, state), state
-        state.results, state.waiting = [], False
+        state.results, state.waiting_on = [], None
         view = MemoryView(observation["memory"], int(observation["bytes_left"]))
         return as_action([*state.policy.write(message, view), *state.policy.consolidate(view)]), state
 
@@ -70,8 +70,10 @@ class PolicyAgent(Agent):
         return state.policy.nbytes() if state is not None else 0
 
     def _answer(self, question: Message, observation: Any, state: _Episode) -> dict[str, Any]:
-        if state.waiting:
+        if state.waiting_on == question:
             state.results.append(observation["hits"])
+        else:  # a new question; where a search was refused, the last one was answered with the fallback
+            state.results = []
         results = iter(state.results)
 
         def search(query: str, k: int) -> Sequence[Shown]:
@@ -83,11 +85,11 @@ class PolicyAgent(Agent):
         try:
             found = state.policy.read(question, search)
         except _NeedsSearch as need:
-            state.waiting = True
+            state.waiting_on = question
             # the answer counts only where the environment refuses to search
             fallback = self.reader(question.text, observation["memory"], question.choices)
             return as_action([MemoryOp.search(need.query, need.k)], fallback)
-        state.results, state.waiting = [], False
+        state.results, state.waiting_on = [], None
         if found.answer is not None:
             return as_action(answer=found.answer)
         return as_action(answer=self.reader(question.text, found.hits, question.choices))

@@ -30,7 +30,7 @@ ENV_ID = "memgym/EndlessTMaze-v0"
 class Config:
     """What a run is made of."""
 
-    total_steps: int = 400_000
+    total_steps: int = 700_000
     """Environment steps."""
     seed: int = 0
     """Of the network, of action sampling and of the environments."""
@@ -60,9 +60,9 @@ class Config:
     """Slots of the external memory; each holds one observation."""
     show_memory: bool = True
     """Whether the agent sees its memory; without, it cannot pass the memoryless bound."""
-    noop_bias: float = 2.0
+    noop_bias: float = 3.0
     """Added to NOOP's logit before training. With uniform operations a cue is written and survives the walk to
-    the junction once in 3^6 tries, and 500,000 steps teach nothing; with mostly NOOP it is once in 30."""
+    the junction once in 3^6 tries, and 500,000 steps teach nothing; with mostly NOOP it is once in 35."""
     eval_episodes: int = 1000
     """Episodes of the test split for each reported score."""
 

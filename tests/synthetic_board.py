@@ -107,7 +107,7 @@ def make_card(name: str, **fields: Any) -> dict[str, Any]:
     return AgentCard(name=name, **fields).to_dict()
 
 
-def make_episode(task: str, episode: int, score: float, **fields: Any) -> dict[str, Any]:
+def make_episode(task: str, episode: int, score: float, /, **fields: Any) -> dict[str, Any]:
     return {
         "task": task,
         "seed": 1000,

@@ -156,6 +156,7 @@
   paint(["light", "dark"].includes(stored()) ? stored() : null);
 
   for (const node of [theme, ...$$(".needs-script")]) node.hidden = false;
+  for (const node of $$(".no-script")) node.hidden = true;
   show("overview");
   fromAddress();
 })();

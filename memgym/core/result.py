@@ -180,7 +180,7 @@ def unpack_lines(path: Path) -> Iterator[dict[str, Any]]:
                 total += len(line)
                 if len(line) > MAX_LINE_BYTES or total > MAX_LINES_BYTES:
                     raise ResultInvalid(f"{path.name}, line {number}: larger than a result may be.")
-                row = json.loads(line)
+                row = json.loads(line, parse_constant=_refuse)
                 if not isinstance(row, dict):
                     raise ResultInvalid(f"{path.name}, line {number}: not a JSON object.")
                 yield row
@@ -284,7 +284,7 @@ def read_header(folder: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAX_HEADER_BYTES:
             raise ResultInvalid(f"{path} is larger than {MAX_HEADER_BYTES} bytes.")
-        header = json.loads(path.read_bytes())
+        header = json.loads(path.read_bytes(), parse_constant=_refuse)
         Header.model_validate(header)
     except FileNotFoundError:
         raise ResultInvalid(f"{folder} is not a result bundle: it has no {HEADER_FILE}.") from None
@@ -306,13 +306,18 @@ def read_traces(folder: Path, task: str) -> dict[tuple[str, int, int], list[Any]
     name = f"traces/{task}.jsonl.gz"
     traces: dict[tuple[str, int, int], list[Any]] = {}
     for number, row in enumerate(unpack_lines(folder / name), 1):
-        if set(row) != {"seed", "episode", "actions"} or not isinstance(row["actions"], list):
+        kinds = {key: type(value) for key, value in row.items()}
+        if kinds != {"seed": int, "episode": int, "actions": list}:
             raise ResultInvalid(f"{name}, line {number}: expected seed, episode and actions.")
         key = (task, row["seed"], row["episode"])
         if key in traces:
             raise ResultInvalid(f"{name}, line {number}: seed {key[1]}, episode {key[2]} comes twice.")
         traces[key] = row["actions"]
     return traces
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not a JSON number")
 
 
 def _first(error: ValidationError) -> str:

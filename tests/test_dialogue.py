@@ -1,0 +1,157 @@
+"""DialogueMemory: the text tells the truth, and the truth changes."""
+
+from collections import Counter
+from datetime import date
+from typing import Any
+
+import gymnasium as gym
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from memgym.checks import play_by_name
+from memgym.core.scorer import score_answer
+from memgym.core.stream import UNKNOWN, Item, Question
+from memgym.envs.dialogue import DialogueMemory
+from memgym.memory.reader import extractive_reader, resolve_date
+from memgym.rng import episode_key
+from memgym.worlds.dialogue import QUESTION_TYPES, DialogueConfig, DialogueWorld, format_date, lexicon
+
+seeds = st.integers(0, 10_000)
+splits = st.sampled_from(["train", "test"])
+
+
+def events(seed: int, split: str = "train", **config: Any) -> list[Item | Question]:
+    return list(DialogueWorld(episode_key(seed, 0), split, DialogueConfig(**config)).stream())
+
+
+def test_all_question_types_are_asked() -> None:
+    asked = Counter(e.type for s in range(50) for e in events(s) if isinstance(e, Question))
+    assert set(asked) == set(QUESTION_TYPES)
+    assert min(asked.values()) >= 10
+
+
+@given(seeds, splits)
+@settings(max_examples=60)
+def test_answer_stands_in_the_evidence_and_nowhere_later(seed: int, split: str) -> None:
+    """The newest statement about a fact is its evidence: the same person says nothing about it afterwards."""
+    items: dict[str, Item] = {}
+    for event in events(seed, split):
+        if isinstance(event, Item):
+            items[event.id] = event
+        elif event.type in ("single-hop", "knowledge-update"):
+            (told,) = (items[id] for id in event.evidence)
+            assert told.speaker == event.meta["person"]
+            assert event.answer.lower() in told.text.lower()
+            for stale in event.stale:
+                assert stale.lower() not in told.text.lower()
+
+
+@given(seeds, splits)
+@settings(max_examples=60)
+def test_temporal_answer_follows_from_the_turn_and_its_date(seed: int, split: str) -> None:
+    items = {}
+    for event in events(seed, split, num_events=8):
+        if isinstance(event, Item):
+            items[event.id] = event
+        elif event.type == "temporal":
+            told = items[event.evidence[0]]
+            assert event.answer == format_date(resolve_date(told.text, date.fromisoformat(told.time[:10])))
+
+
+@given(seeds, splits)
+@settings(max_examples=60)
+def test_forgotten_and_never_told_values_have_no_answer(seed: int, split: str) -> None:
+    for event in events(seed, split, forget_rate=1.0, num_choices=4):
+        if isinstance(event, Question) and event.type in ("deletion", "abstention"):
+            assert event.answer == UNKNOWN
+            assert UNKNOWN in event.choices
+            assert score_answer(event, UNKNOWN).score == 1
+            for value in event.forbidden:
+                assert score_answer(event, value).metrics["leaked"] == 1
+
+
+@given(seeds)
+@settings(max_examples=40)
+def test_choices_are_distinct_and_hold_the_answer(seed: int) -> None:
+    for event in events(seed, num_choices=4):
+        if isinstance(event, Question):
+            assert len(set(event.choices)) == 4
+            assert event.answer in event.choices
+
+
+@given(seeds)
+@settings(max_examples=30)
+def test_reader_with_the_evidence_alone_answers(seed: int) -> None:
+    """What a question needs really is in its evidence."""
+    items = {}
+    for event in events(seed, "test", num_choices=4):
+        if isinstance(event, Item):
+            items[event.id] = event
+        elif event.evidence:
+            told = items[event.evidence[0]]
+            entry = {
+                "text": f"{told.speaker}: {told.text}",
+                "attrs": {"time": told.time},
+                "score": 0,
+            }
+            assert extractive_reader(event.text, [entry], event.choices) == event.answer
+
+
+def test_splits_share_no_words_that_matter() -> None:
+    train, test = lexicon("train"), lexicon("test")
+
+    def leaves(value: Any) -> set[str]:
+        if isinstance(value, str):
+            return {value}
+        parts = value.values() if isinstance(value, dict) else value
+        return set().union(*(leaves(part) for part in parts))
+
+    assert set(train["slots"]) == set(test["slots"])
+    assert leaves(train) & leaves(test) == set()
+
+
+@given(seeds, splits)
+@settings(max_examples=60)
+def test_a_value_is_first_told_in_its_evidence(seed: int, split: str) -> None:
+    told: dict[str, list[Item]] = {}
+    for event in events(seed, split):
+        if isinstance(event, Item):
+            told.setdefault(event.speaker, []).append(event)
+        elif event.type == "single-hop":
+            mentions = [i.id for i in told[event.meta["person"]] if event.answer.lower() in i.text.lower()]
+            assert mentions[0] == event.evidence[0]
+
+
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {"num_sessions": 0},
+        {"turns_per_session": 0},
+        {"num_facts": 17},
+        {"num_events": -1},
+        {"update_rate": 1.5},
+        {"forget_rate": -0.1},
+        {"questions_per_session": 0},
+        {"num_choices": 1},
+        {"answer_format": "essay"},
+    ],
+)
+def test_bad_argument_is_named_with_its_range(kwargs: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(kwargs))):
+        DialogueMemory(**kwargs)
+
+
+def test_golden_episode() -> None:
+    """A change of these bytes is a change of the task: it needs a new version of the id."""
+    hashes = [e.hash for e in play_by_name("oracle", "memgym/DialogueMemory-v0", 2)]
+    assert hashes == GOLDEN
+
+
+GOLDEN = ["a8572ff63b4f4fca13ad5ef2e94321f4", "71ec44857f606dd5ee7e283ef7c51390"]
+
+
+def test_long_conversation_starts_at_once_and_streams() -> None:
+    env = gym.make("memgym/DialogueMemory-v0", num_sessions=10_000, turns_per_session=50)
+    observation, _ = env.reset(seed=0)
+    assert observation["text"]

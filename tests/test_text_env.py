@@ -1,0 +1,202 @@
+"""Text tasks: what one step does."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from memgym.core.stream import UNKNOWN, Item, Question
+from memgym.envs.text import Phase, TextMemoryEnv
+from memgym.errors import InvalidOperation
+from memgym.memory import MemoryOp, as_action
+
+STORY: list[Item | Question] = [
+    Item("i1", "I live in Oslo.", "Maya", "2023-05-01T10:00"),
+    Item("i2", "I play chess.", "Jonas", "2023-05-01T10:01"),
+    Question("q1", "Where does Maya live?", "single-hop", "Oslo", evidence=("i1",)),
+    Item("i3", "I moved, I live in Rome now.", "Maya", "2023-06-01T10:00"),
+    Question("q2", "Where does Maya live?", "update", "Rome", evidence=("i3",), stale=("Oslo",)),
+    Question("q3", "What is Jonas' car?", "abstention", UNKNOWN),
+]
+
+
+class Story(TextMemoryEnv):
+    """The six events above."""
+
+    def _stream(self, key: int, episode: int) -> Iterator[Item | Question]:
+        return iter(STORY)
+
+
+def start(**kwargs: Any) -> tuple[Story, dict[str, Any]]:
+    env = Story(**kwargs)
+    return env, env.reset(seed=0)[0]
+
+
+def add(text: str) -> dict[str, Any]:
+    return as_action([MemoryOp.add(text)])
+
+
+def test_items_and_questions_come_one_a_step_in_order() -> None:
+    env, observation = start()
+    seen = [(observation["phase"], observation["text"])]
+    done = False
+    while not done:
+        observation, _, done, truncated, _ = env.step(as_action())
+        seen.append((observation["phase"], observation["text"]))
+        assert not truncated
+    kinds = [Phase.ITEM if isinstance(event, Item) else Phase.QUESTION for event in STORY]
+    assert seen == [*zip(kinds, [e.text for e in STORY], strict=True), (Phase.END, "")]
+
+
+def test_written_entry_shows_in_the_next_observation_with_its_cost() -> None:
+    env, observation = start(memory_budget=100)
+    assert observation["bytes_left"] == 100
+    observation, *_ = env.step(add("Maya lives in Oslo"))
+    assert [(e["id"], e["text"]) for e in observation["memory"]] == [("m1", "Maya lives in Oslo")]
+    assert observation["bytes_left"] == 100 - 2 - 18
+
+
+def test_search_stays_on_the_event_and_returns_hits() -> None:
+    env, _ = start()
+    env.step(add("Maya: I live in Oslo."))
+    env.step(as_action())
+    observation, reward, *_, info = env.step(as_action([MemoryOp.search("Oslo", k=1)], answer="Oslo"))
+    assert observation["phase"] == Phase.QUESTION
+    assert [hit["id"] for hit in observation["hits"]] == ["m1"]
+    assert reward == 0
+    assert "question_type" not in info
+    observation, reward, *_, info = env.step(as_action(answer="Oslo"))
+    assert reward == 1
+    assert info["evidence_recall"] == 1
+    assert observation["hits"] == ()
+
+
+def test_searches_beyond_the_limit_are_refused_and_the_answer_counts() -> None:
+    env, _ = start(max_searches=1)
+    env.step(as_action())
+    env.step(as_action())
+    env.step(as_action([MemoryOp.search("Oslo")]))
+    _, reward, *_, info = env.step(as_action([MemoryOp.search("Oslo")], answer="Oslo"))
+    assert reward == 1
+    assert info["refused"] == ({"op": 0, "reason": "more than 1 searches on one step"},)
+
+
+def test_what_does_not_fit_is_refused_with_a_reason() -> None:
+    env, _ = start(memory_budget=10)
+    *_, info = env.step(add("far too long for ten bytes"))
+    assert info["refused"][0]["reason"] == "over budget: needs 28 B, 10 B left of 10 B"
+    assert info["memory_bytes"] == 0
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        ({"kind": 99, "id": "", "text": "", "attrs": ""}, "no operation 99"),
+        ({"kind": 1, "id": "", "text": "x", "attrs": "{"}, "not JSON"),
+        ({"kind": 4, "id": "", "text": "x", "attrs": '{"k":0}'}, "k of a SEARCH"),
+        ({"kind": 3, "id": "m7", "text": "", "attrs": ""}, "no entry 'm7'"),
+        ("ADD", "a mapping"),
+    ],
+)
+def test_single_bad_operation_is_refused_and_the_others_count(raw: Any, reason: str) -> None:
+    env, _ = start()
+    action = as_action([MemoryOp.add("kept")])
+    action["ops"] = (raw, *action["ops"])
+    observation, *_, info = env.step(action)
+    assert [(r["op"], reason in r["reason"]) for r in info["refused"]] == [(0, True)]
+    assert [e["text"] for e in observation["memory"]] == ["kept"]
+
+
+@pytest.mark.parametrize(
+    "action", ["ADD", {}, {"ops": ()}, {"ops": "x", "answer": ""}, {"ops": (), "answer": 3}]
+)
+def test_action_of_another_form_raises(action: Any) -> None:
+    env, _ = start()
+    with pytest.raises(InvalidOperation):
+        env.step(action)
+
+
+def test_step_after_the_end_raises() -> None:
+    env, _ = start()
+    while not env.step(as_action())[2]:
+        pass
+    with pytest.raises(InvalidOperation, match="reset"):
+        env.step(as_action())
+
+
+def test_last_info_has_the_mean_score_and_success() -> None:
+    for answers, score, success in [
+        (("Oslo", "Rome", "not mentioned"), 1.0, True),
+        (("Oslo", "Oslo", "not mentioned"), 2 / 3, False),
+    ]:
+        env, observation = start()
+        given, done, info = iter(answers), False, {}
+        while not done:
+            answer = next(given) if observation["phase"] == Phase.QUESTION else ""
+            observation, _, done, _, info = env.step(as_action(answer=answer))
+        assert info["score"] == pytest.approx(score)
+        assert info["success"] is success
+
+
+def test_stale_answer_is_told_from_a_wrong_one() -> None:
+    env, _ = start()
+    for _ in range(4):
+        env.step(as_action())
+    *_, info = env.step(as_action(answer="in Oslo"))
+    assert (info["is_correct"], info["stale"]) == (False, 1.0)
+
+
+def test_view_shows_the_nearest_entries_where_the_bank_does_not_fit() -> None:
+    env, _ = start(view_bytes=30)
+    ops = [MemoryOp.add("Jonas plays chess"), MemoryOp.add("Maya has a cat"), MemoryOp.add("rain all day")]
+    observation, *_ = env.step(as_action(ops))
+    assert observation["text"] == "I play chess."
+    assert [e["text"] for e in observation["memory"]] == ["Jonas plays chess"]
+
+
+def test_extractive_reader_answers_from_the_bank_alone() -> None:
+    rewards = {}
+    for stored in (True, False):
+        env, _ = start(reader="extractive")
+        env.step(add("Maya: I live in Oslo.") if stored else as_action())
+        env.step(as_action())
+        _, rewards[stored], *_ = env.step(as_action(answer="Oslo"))  # the agent's own answer is not read
+    assert rewards == {True: 1.0, False: 0.0}
+
+
+def test_reader_can_be_any_callable() -> None:
+    env, _ = start(reader=lambda question, entries, choices: "Oslo" if entries else "")
+    env.step(add("live"))
+    env.step(as_action())
+    assert env.step(as_action())[1] == 1.0
+
+
+def test_rendered_frame_shows_transcript_and_bank() -> None:
+    env, _ = start(render_mode="ansi")
+    env.step(add("Maya lives in Oslo"))
+    frame = env.render()
+    assert frame is not None
+    assert "Maya: I live in Oslo." in frame
+    assert "m1  Maya lives in Oslo" in frame
+    assert "▶ Jonas: I play chess." in frame
+
+
+def test_human_mode_prints_the_frame(capsys: pytest.CaptureFixture[str]) -> None:
+    env, _ = start(render_mode="human")
+    assert env.render() is None
+    assert "MEMORY" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"memory_budget": -1}, "memory_budget"),
+        ({"view_bytes": -1}, "view_bytes"),
+        ({"max_searches": -1}, "max_searches"),
+        ({"reader": "clever"}, "reader"),
+        ({"render_mode": "rgb_array"}, "render_mode"),
+    ],
+)
+def test_bad_argument_is_named(kwargs: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Story(**kwargs)
