@@ -69,7 +69,7 @@ def measure(num_envs: int, rounds: int, cpu_seconds: float) -> dict[str, list[fl
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Vector T-Maze against vector CartPole.")
     parser.add_argument("--rounds", type=int, default=9, help="default 9")
     parser.add_argument(
         "--cpu-seconds", type=float, default=0.2, help="per contestant and round, default 0.2"

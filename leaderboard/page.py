@@ -17,6 +17,7 @@ from .board import AgentResult, Board
 from .columns import RATES
 from .exports import to_csv, to_json
 from .formats import average_text, bytes_text, count_text, https_url, inline_json, plain, score_text
+from .per_task import CEILING, FLOOR
 
 try:
     from jinja2 import Environment, FunctionLoader, StrictUndefined
@@ -136,7 +137,7 @@ def _rates_of(board: Board, task: str) -> list[str]:
 
 
 def _command(agent: AgentResult, board: Board) -> str:
-    suite = board.suites[0] if len(board.suites) == 1 else "SUITE"
+    suite = shlex.quote(board.suites[0]) if len(board.suites) == 1 else "SUITE"
     return f"memgym evaluate --agent {shlex.quote(agent.name)} --suite {suite} --out results/"
 
 
@@ -175,7 +176,7 @@ def _chart_data(board: Board) -> dict[str, Any]:
                         "ranked": agent.is_ranked,
                     }
                     for agent in _by_score(board, task.name)
-                    if agent.name not in ("random", "oracle")
+                    if agent.name not in (FLOOR, CEILING)
                     for result in [agent.tasks[task.name]]
                 ],
             }

@@ -8,6 +8,7 @@ Importing memgym registers its environments with Gymnasium in the namespace ``me
     env = gym.make("memgym/EndlessTMaze-v0", num_corridors=5)
 """
 
+from importlib.util import find_spec
 from pathlib import Path
 
 from memgym.envs import register_envs
@@ -17,9 +18,9 @@ __all__ = ["__version__"]
 __version__ = "0.1.0"
 
 # An installed memgym holds memgym.agents, memgym.baselines and memgym.leaderboard. In a checkout they stand
-# beside this folder; with this line `import memgym.agents` works there without installing anything.
-_checkout = Path(__file__).parents[1]
-if (_checkout / "pyproject.toml").is_file() and (_checkout / "agents" / "weights").is_dir():
-    __path__.append(str(_checkout))
+# beside this folder; through these links they can be imported there without installing anything.
+_links = Path(__file__).parents[1] / ".typings" / "memgym"
+if _links.is_dir() and find_spec("memgym.agents") is None:
+    __path__.append(str(_links))
 
 register_envs()

@@ -61,7 +61,9 @@ def draw(key: int, index: int) -> int:
 
 def draw_array(keys: NDArray[np.uint64], index: NDArray[np.uint64] | int) -> NDArray[np.uint64]:
     """`draw` for many keys, shape (num_envs,)."""
-    return mix64_array(keys + (np.asarray(index, dtype=np.uint64) + np.uint64(1)) * np.uint64(PHI))
+    if isinstance(index, int):  # numpy warns of overflow in scalars, though not in arrays
+        return mix64_array(keys + np.uint64((index + 1) * PHI & MASK64))
+    return mix64_array(keys + (index + np.uint64(1)) * np.uint64(PHI))
 
 
 class CounterRNG:

@@ -1,11 +1,13 @@
 """The leaderboard: what is compared, what is ranked, what is refused, and what the files say."""
 
 import csv
+import importlib
 import io
 import json
 import math
 import re
 import runpy
+import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -18,7 +20,7 @@ from memgym.leaderboard.formats import bytes_text, csv_cell, https_url, inline_j
 from memgym.leaderboard.page import render_page
 
 from memgym.core.result import TaskRow, write_bundle
-from memgym.errors import ResultInvalid, ResultMismatch
+from memgym.errors import DependencyMissing, ResultInvalid, ResultMismatch
 
 SYNTHETIC = runpy.run_path(str(Path(__file__).with_name("synthetic_board.py")))
 make_bundle, make_episode = SYNTHETIC["make_bundle"], SYNTHETIC["make_episode"]
@@ -414,6 +416,13 @@ def test_page_without_its_script_shows_every_number_of_the_tables(realistic):
 def test_long_and_odd_text_is_cut_and_cleaned():
     assert plain("a\u202e\n\n b") == "a b"
     assert len(plain("x" * 100_000)) == 600
+
+
+def test_without_jinja2_the_error_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    monkeypatch.delitem(sys.modules, "memgym.leaderboard.page")
+    with pytest.raises(DependencyMissing, match=r"memgym\[leaderboard\]"):
+        importlib.import_module("memgym.leaderboard.page")
 
 
 # ---- building --------------------------------------------------------------------------------------------

@@ -60,7 +60,7 @@ def test_what_was_seen_when_writing_shows_from_the_next_observation_on():
     assert (info["memory_bytes"], info["memory_ops"]) == (0, 0)
     second, *_, info = env.step([FORWARD, write(1)])
     np.testing.assert_array_equal(first[:3], second[6:9])
-    np.testing.assert_array_equal(np.float32([0, 1]), second[9:])
+    np.testing.assert_array_equal(np.array([0, 1], np.float32), second[9:])
     np.testing.assert_array_equal(np.zeros(3, np.float32), second[3:6])
     assert (info["memory_bytes"], info["memory_ops"]) == (12, 1)
 
@@ -73,11 +73,11 @@ def test_erasing_and_overwriting_change_one_slot_only():
     last, *_, info = env.step([FORWARD, erase(0, 2)])
     np.testing.assert_array_equal(np.zeros(3, np.float32), last[3:6])
     np.testing.assert_array_equal(second[:3], last[6:9])
-    np.testing.assert_array_equal(np.float32([0, 1]), last[9:])
+    np.testing.assert_array_equal(np.array([0, 1], np.float32), last[9:])
     assert (info["memory_bytes"], info["memory_ops"]) == (12, 3)
     over, *_ = env.step([FORWARD, write(1)])
     np.testing.assert_array_equal(last[:3], over[6:9])
-    np.testing.assert_array_equal(np.float32([1, 1]), third[9:])
+    np.testing.assert_array_equal(np.array([1, 1], np.float32), third[9:])
 
 
 def test_a_new_episode_starts_with_an_empty_memory():

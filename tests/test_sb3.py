@@ -61,7 +61,7 @@ def test_infos_of_finished_environments_tell_their_episode():
     env = SB3VecEnv(make_vec(8, length_mode="uniform"))
     env.seed(20)
     twins = [EndlessTMaze(length_mode="uniform") for _ in range(8)]
-    observation = env.reset()
+    observation: Any = env.reset()
     for i, twin in enumerate(twins):
         np.testing.assert_array_equal(twin.reset(seed=20 + i)[0], observation[i])
     rng, returns, lengths, finished = np.random.default_rng(0), np.zeros(8), np.zeros(8, int), 0
@@ -93,8 +93,11 @@ def test_infos_of_finished_environments_tell_their_episode():
 def test_terminal_observations_show_the_memory_as_it_was():
     env = SB3VecEnv(MemoryActionsVector(make_vec(1, num_corridors=1)))
     env.seed(0)
-    first = env.reset()
-    done, infos, op = [False], [{}], 1
+    first: Any = env.reset()
+    observation: Any = first
+    done: Any = [False]
+    infos: list[dict[str, Any]] = [{}]
+    op = 1
     while not done[0]:
         observation, _, done, infos = env.step(np.array([[0, op]]))
         op = 0
@@ -106,8 +109,9 @@ def test_terminal_observations_show_the_memory_as_it_was():
 def test_a_timeout_is_marked_as_one():
     env = SB3VecEnv(make_vec(2, num_corridors=1, corridor_length=1))
     env.reset()
-    for _ in range(12):
-        _, _, done, infos = env.step(np.array([1, 1]))
+    for _ in range(11):
+        assert not env.step(np.array([1, 1]))[2].any()
+    _, _, done, infos = env.step(np.array([1, 1]))
     assert done.all()
     assert infos[0]["TimeLimit.truncated"]
 

@@ -166,7 +166,7 @@ def test_only_forward_moves_in_the_corridor(reward, forward, useless):
         np.testing.assert_array_equal(first, observation)
         assert (useless, False, False) == (got, terminated, truncated)
     observation, got, terminated, truncated, _ = env.step(FORWARD)
-    np.testing.assert_array_equal(np.float32([1 / 5, 0, 0]), observation)
+    np.testing.assert_array_equal(np.array([1 / 5, 0, 0], np.float32), observation)
     assert (forward, False, False) == (got, terminated, truncated)
 
 
@@ -177,7 +177,7 @@ def test_a_wrong_act_at_the_junction_ends_the_episode(reward, wrong, forward):
     observation, got, terminated, truncated, info = env.step(FORWARD if forward else other)
     assert (wrong, True, False) == (got, terminated, truncated)
     assert {"success": False, "corridor": 0, "stale_error": False, "forward_error": forward} == info
-    np.testing.assert_array_equal(np.float32([1, 0, 0]), observation)
+    np.testing.assert_array_equal(np.array([1, 0, 0], np.float32), observation)
 
 
 def test_a_right_turn_leads_to_a_new_corridor_with_its_own_cue():

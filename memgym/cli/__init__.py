@@ -18,7 +18,7 @@ def run() -> None:
     from memgym.errors import MemgymError
 
     try:
-        app()
+        app(prog_name="memgym")
     except MemgymError as error:
         rich.print(f"[red]error:[/red] {escape(str(error))}", file=sys.stderr)
         sys.exit(1)

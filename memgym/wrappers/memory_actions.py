@@ -5,6 +5,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
+from gymnasium.utils import RecordConstructorArgs
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
@@ -49,7 +50,7 @@ def _flat_size(space: gym.Space) -> int:
     return int(np.prod(space.shape or ()))
 
 
-class MemoryActions(gym.Wrapper):
+class MemoryActions(gym.Wrapper, RecordConstructorArgs):
     """Give an environment `num_slots` slots, each of which holds one observation.
 
     WRITE stores the observation that the agent has just seen, the one its action answers; the content shows
@@ -66,7 +67,9 @@ class MemoryActions(gym.Wrapper):
     """
 
     def __init__(self, env: gym.Env, num_slots: int = 1, show: bool = True) -> None:
-        super().__init__(env)
+        # recorded, so that `gym.make(env.spec)` makes the wrapped environment again
+        RecordConstructorArgs.__init__(self, num_slots=num_slots, show=show)
+        gym.Wrapper.__init__(self, env)
         self.observation_space = memory_observation_space(env.observation_space, num_slots)
         self.action_space = memory_action_space(env.action_space, num_slots)
         self.num_slots = int(num_slots)

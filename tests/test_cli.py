@@ -1,0 +1,134 @@
+"""The command line, as a person uses it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from memgym.core.suites import SUITES
+from memgym.envs import ENVIRONMENTS
+
+
+def memgym(*args: str, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "memgym", *args],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"COLUMNS": "160", "NO_COLOR": "1"} | env,
+    )
+
+
+COMMANDS = [
+    [],
+    ["list"],
+    ["play"],
+    ["evaluate"],
+    ["verify"],
+    ["data"],
+    ["leaderboard"],
+    ["leaderboard", "build"],
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_explains_itself(command: list[str]) -> None:
+    out = memgym(*command, "--help")
+    assert out.returncode == 0
+    assert "Usage: memgym" in out.stdout
+    if command not in ([], ["data"], ["leaderboard"]):
+        assert "Examples:" in out.stdout
+
+
+def test_list_names_everything() -> None:
+    out = memgym("list").stdout
+    for name in [*ENVIRONMENTS, *SUITES, "recency", "ppo-lstm", "locomo10"]:
+        assert name in out
+    only = memgym("list", "suites").stdout
+    assert "quickstart" in only
+    assert "recency" not in only
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["list", "cakes"], "Known: envs, agents, suites, datasets"),
+        (["evaluate", "-a", "recensy", "-s", "dialogue", "-o", "x"], "Did you mean 'recency'"),
+        (["evaluate", "-a", "random", "-s", "dialog", "-o", "x"], "Did you mean 'dialogue'"),
+        (["verify", "nowhere"], "holds no result bundle"),
+        (["play", "EndlessTMaz-v0"], "Did you mean 'memgym/EndlessTMaze-v0'"),
+        (["play", "EndlessTMaze-v0", "--arg", "corridors"], "--arg is NAME=VALUE"),
+        (["data", "path", "locomo11"], "Did you mean 'locomo10'"),
+    ],
+)
+def test_mistake_is_one_line_that_says_what_to_do(args: list[str], message: str) -> None:
+    out = memgym(*args)
+    assert out.returncode == 1
+    assert message in out.stderr
+    assert "Traceback" not in out.stderr
+
+
+@pytest.mark.parametrize("option", ["--episodes", "--seeds", "--budget"])
+def test_number_below_one_is_a_usage_error(option: str) -> None:
+    out = memgym("evaluate", "-a", "random", "-s", "dialogue", "-o", "x", option, "0")
+    assert out.returncode == 2
+    assert "at least 1" in out.stderr
+
+
+def test_evaluate_verify_and_build_work_hand_in_hand(tmp_path: Path) -> None:
+    results, site = tmp_path / "results", tmp_path / "site"
+    run = ["evaluate", "--agents", "random,oracle,first-cue", "-s", "retention", "--episodes", "3"]
+    out = memgym(*run, "-o", str(results), "--workers", "1")
+    assert out.returncode == 0, out.stderr
+    assert "memgym verify" in out.stdout
+    out = memgym("verify", str(results))
+    assert out.returncode == 0
+    assert out.stdout.count("verified") == 3
+    out = memgym("leaderboard", "build", str(results), "--out", str(site))
+    assert out.returncode == 0, out.stderr
+    assert "first-cue" in (site / "index.html").read_text()
+    assert f"file://{site.resolve()}/index.html" in out.stdout
+
+    header = results / "random" / "submission.json"
+    header.write_text(header.read_text().replace('"random"', '"randon"', 1))
+    out = memgym("verify", str(results))
+    assert out.returncode == 1
+    assert "section 'agent' was changed" in out.stdout
+    assert out.stdout.count("verified") == 2
+    out = memgym("leaderboard", "build", str(results), "--out", str(tmp_path / "other"))
+    assert out.returncode == 1
+    assert "section 'agent' was changed" in out.stderr
+    assert not (tmp_path / "other").exists()
+
+
+def test_person_plays_a_dialogue_to_the_end() -> None:
+    args = ["play", "DialogueMemory-v0", "--arg", "num_sessions=1", "--arg", "turns_per_session=2"]
+    args += ["--arg", "num_facts=1", "--arg", "num_events=0", "--arg", "answer_format=choice"]
+    out = memgym(*args, stdin="a\nwhat?\nu m1 something new\n" + "s something\n1\n" * 4)
+    assert out.returncode == 0
+    assert "MEMORY" in out.stdout
+    assert "not understood" in out.stdout
+    assert "something new" in out.stdout
+    assert "The end. Return" in out.stdout
+
+
+def test_person_walks_a_maze_and_may_quit() -> None:
+    out = memgym("play", "EndlessTMaze-v0", stdin="f\nx\nl\nq\n")
+    assert out.returncode == 0
+    assert "forward, l: left" in out.stdout
+
+
+@pytest.mark.parametrize(("env_id", "agent"), [("DialogueMemory-v0", "rules"), ("EndlessTMaze-v0", "oracle")])
+def test_person_watches_an_agent(env_id: str, agent: str) -> None:
+    out = memgym("play", env_id, "--agent", agent, "--delay", "0")
+    assert out.returncode == 0, out.stderr
+    assert "The end. Return" in out.stdout
+
+
+def test_watching_an_agent_that_cannot_play_says_why() -> None:
+    out = memgym("play", "EndlessTMaze-v0", "--agent", "rules")
+    assert out.returncode == 1
+    assert "plays text tasks only" in out.stderr

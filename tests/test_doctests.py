@@ -1,0 +1,24 @@
+"""Examples in docstrings run, by installed name."""
+
+import doctest
+import importlib
+import pkgutil
+
+import pytest
+
+PACKAGES = ("memgym", "memgym.agents", "memgym.baselines", "memgym.leaderboard")
+
+
+def names() -> list[str]:
+    found = {
+        module.name
+        for package in PACKAGES
+        for module in pkgutil.walk_packages(importlib.import_module(package).__path__, package + ".")
+    }
+    return sorted(found - {"memgym.__main__"})
+
+
+@pytest.mark.parametrize("name", names())
+def test_examples_give_what_they_show(name: str) -> None:
+    module = importlib.import_module(name)
+    assert doctest.testmod(module, optionflags=doctest.ELLIPSIS).failed == 0
