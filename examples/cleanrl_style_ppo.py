@@ -85,10 +85,8 @@ def main(
         num_corridors=num_corridors,
         autoreset_mode=AutoresetMode.SAME_STEP,
     )
-    obs_dim, num_actions = (
-        gym.spaces.flatdim(envs.single_observation_space),
-        gym.spaces.flatdim(envs.single_action_space),
-    )
+    obs_dim = gym.spaces.flatdim(envs.single_observation_space)
+    num_actions = gym.spaces.flatdim(envs.single_action_space)
     policy = RecurrentPolicy(obs_dim, num_actions)
     optimizer = torch.optim.Adam(policy.parameters(), lr=learning_rate, eps=1e-5)
 

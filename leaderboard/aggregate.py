@@ -81,7 +81,10 @@ def _read(bundles: Sequence[Bundle]) -> list[_Entry]:
 
 def _check_same(what: str, one: Bundle, other: Bundle, mine: Any, theirs: Any) -> None:
     if mine != theirs:
-        raise ResultInvalid(f"{what} differs between {one.path} and {other.path}: they cannot be compared.")
+        suites = f"Their suites are {one.header['suite']!r} and {other.header['suite']!r}."
+        raise ResultInvalid(
+            f"{what} differs between {one.path} and {other.path}: they cannot be compared. {suites}"
+        )
 
 
 def _union_of_tasks(entries: Sequence[_Entry]) -> list[Mapping[str, Any]]:
@@ -123,6 +126,7 @@ def _agent(entry: _Entry, played: Sequence[PlayedTask], families: Sequence[str])
     return AgentResult(
         name=entry.name,
         card=entry.card,
+        suite=header["suite"],
         digest=header["digest"],
         created=header["created"],
         is_ranked=entry.is_ranked,

@@ -94,6 +94,7 @@ class AgentResult:
     Attributes:
         name: unique on the board.
         card: what the agent says about itself; text from strangers.
+        suite: the suite it played.
         digest: of its result bundle.
         created: when the bundle was made, as it says.
         is_ranked: False for privileged agents and for the two that define the scale.
@@ -107,6 +108,7 @@ class AgentResult:
 
     name: str
     card: Mapping[str, Any]
+    suite: str
     digest: str
     created: str
     is_ranked: bool

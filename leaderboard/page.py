@@ -90,7 +90,7 @@ def render_page(board: Board, status: Mapping[str, str]) -> str:
             for task in board.tasks
         },
         ids=_ids(board),
-        commands={agent.name: _command(agent, board) for agent in board.agents},
+        commands={agent.name: _command(agent) for agent in board.agents},
         unscaled=[task.title for task in board.tasks if task.scale is None],
         style=Markup(style),
         scripts=[Markup(script) for script in scripts],
@@ -136,9 +136,12 @@ def _rates_of(board: Board, task: str) -> list[str]:
     return [r for r in RATES if any(r in a.tasks[task].rates for a in board.agents if task in a.tasks)]
 
 
-def _command(agent: AgentResult, board: Board) -> str:
-    suite = shlex.quote(board.suites[0]) if len(board.suites) == 1 else "SUITE"
-    return f"memgym evaluate --agent {shlex.quote(agent.name)} --suite {suite} --out results/"
+def _command(agent: AgentResult) -> str:
+    """How to run the agent again; a resized suite, ``"quickstart+episodes=2"``, becomes options."""
+    suite, *resized = agent.suite.split("+")
+    options = [word for part in resized for word in ("--" + part.partition("=")[0], part.partition("=")[2])]
+    words = ["memgym", "evaluate", "--agent", agent.name, "--suite", suite, *options, "--out", "results"]
+    return shlex.join(words)
 
 
 def _bar_x(value: float) -> str:

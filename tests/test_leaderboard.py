@@ -413,6 +413,14 @@ def test_page_without_its_script_shows_every_number_of_the_tables(realistic):
             assert bytes_text(result.memory_mean) in text
 
 
+def test_the_command_of_a_resized_suite_names_its_numbers():
+    bundle = make_bundle("my agent", {MAZE: [1.0]})
+    bundle.header["suite"] = "quickstart+episodes=2+budget=64"
+    board = aggregate([bundle])
+    command = "memgym evaluate --agent 'my agent' --suite quickstart --episodes 2 --budget 64 --out results"
+    assert command in "".join(Elements(render_page(board, status(board))).text)
+
+
 def test_long_and_odd_text_is_cut_and_cleaned():
     assert plain("a\u202e\n\n b") == "a b"
     assert len(plain("x" * 100_000)) == 600

@@ -136,7 +136,7 @@ def test_vector_memory_equals_scalar_memory_step_by_step(mode, num_slots, show):
     rng = np.random.default_rng(0)
     for mine, other in zip(ours.reset(seed=3), theirs.reset(seed=3), strict=True):
         assert_same(mine, other)
-    for _ in range(400):
+    for _ in range(250):
         actions = np.stack(
             [rng.choice(3, 8, p=[0.6, 0.2, 0.2]), rng.integers(0, 1 + 2 * num_slots, 8)], axis=1
         )

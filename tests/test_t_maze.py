@@ -392,7 +392,7 @@ def sync(num_envs: int, mode: AutoresetMode, variant: dict[str, Any]) -> SyncVec
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
 @pytest.mark.parametrize("variant", VARIANTS, ids=name)
 def test_vector_env_equals_scalar_envs_step_by_step(variant, mode):
-    steps = 2000 if variant in VARIANTS[:2] else 300
+    steps = 2000 if variant in VARIANTS[:2] else 200
     ours, theirs = EndlessTMazeVector(16, autoreset_mode=mode, **variant), sync(16, mode, variant)
     rng = np.random.default_rng(0)
     assert_same(ours.reset(seed=100), theirs.reset(seed=100))
@@ -447,6 +447,14 @@ def test_each_env_takes_its_own_seed_from_a_list():
         assert_same(row, EndlessTMaze(num_corridors=9).reset(seed=seed)[0])
 
 
+def test_environments_without_a_seed_differ_and_count_their_episodes():
+    env = EndlessTMazeVector(64)
+    observation, _ = env.reset()
+    assert {0.0, 1.0} == set(observation[:, 1])
+    env.reset()
+    assert env.episode.tolist() == [1] * 64
+
+
 def test_make_vec_gives_the_native_form_at_4096_envs():
     env = gym.make_vec(ENV_ID, num_envs=4096, length_mode="uniform", autoreset_mode=AutoresetMode.SAME_STEP)
     assert isinstance(env, EndlessTMazeVector)
@@ -476,6 +484,10 @@ def test_bad_vector_actions_are_refused(actions, error):
 def test_a_vector_env_that_is_not_reset_says_so():
     with pytest.raises(gym.error.ResetNeeded):
         EndlessTMazeVector(2).step(np.array([0, 0]))
+    env = EndlessTMazeVector(2)
+    env.reset(seed=0, options={"reset_mask": np.array([True, False])})
+    with pytest.raises(gym.error.ResetNeeded):
+        env.step(np.array([0, 0]))
     env = EndlessTMazeVector(1, autoreset_mode=AutoresetMode.DISABLED)
     env.reset(seed=0)
     for _ in range(6):

@@ -32,8 +32,9 @@ const memgymChart = (() => {
   function scaleX(points, left, right) {
     const positive = points.map((p) => p.bytes).filter((b) => b > 0);
     const hasZero = positive.length < points.length;
-    const low = Math.floor(Math.log2(Math.min(...positive, 1024)) - 0.5);
-    const high = Math.ceil(Math.log2(Math.max(...positive, 1024)) + 0.5);
+    const known = positive.length ? positive : [1024];
+    const low = Math.floor(Math.log2(Math.min(...known)) - 0.5);
+    const high = Math.max(low + 4, Math.ceil(Math.log2(Math.max(...known)) + 0.5));
     const start = hasZero ? left + 64 : left;
     const at = (bytes) => (bytes > 0
       ? start + ((Math.log2(bytes) - low) / (high - low)) * (right - start)

@@ -127,7 +127,7 @@ class EndlessTMazeVector(gym.vector.VectorEnv[NDArray[np.float32], NDArray[np.in
             self._episode[index] = int(options["episode"]) - 1
         self._start_corridors(NOBODY, index)
         self._ended[index] = False
-        self._was_reset = not self._ended.any() or self.autoreset_mode != AutoresetMode.DISABLED
+        self._was_reset = bool(self._seeded.all())
         flags = np.zeros((3, self.num_envs), np.bool_)
         return self._observe().T, self._infos(flags, np.where(mask, self._corridor, 0), mask)
 
