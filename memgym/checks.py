@@ -63,8 +63,11 @@ def check_agent(agent: Any, env_id: str, **kwargs: Any) -> None:
     Raises:
         AssertionError: names what is wrong.
     """
-    assert isinstance(getattr(agent, "card", None), AgentCard), "an agent has a card (memgym.core.agent.AgentCard)"
-    assert agent.card.name and agent.card.description, "the card has a name and a description"
+    assert isinstance(getattr(agent, "card", None), AgentCard), (
+        "an agent has a card (memgym.core.agent.AgentCard)"
+    )
+    assert agent.card.name, "the card has a name"
+    assert agent.card.description, "the card has a description"
     runs = [_play(agent, env_id, 2, kwargs) for _ in range(2)]
     for one, other in zip(*runs, strict=True):
         assert one.error is None, f"the agent raised {one.error}"

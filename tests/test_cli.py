@@ -58,7 +58,7 @@ def test_list_names_everything() -> None:
         (["list", "cakes"], "Known: envs, agents, suites, datasets"),
         (["evaluate", "-a", "recensy", "-s", "dialogue", "-o", "x"], "Did you mean 'recency'"),
         (["evaluate", "-a", "random", "-s", "dialog", "-o", "x"], "Did you mean 'dialogue'"),
-        (["verify", "nowhere"], "holds no result bundle"),
+        (["verify", "nowhere"], "is not a folder of result bundles"),
         (["play", "EndlessTMaz-v0"], "Did you mean 'memgym/EndlessTMaze-v0'"),
         (["play", "EndlessTMaze-v0", "--arg", "corridors"], "--arg is NAME=VALUE"),
         (["data", "path", "locomo11"], "Did you mean 'locomo10'"),

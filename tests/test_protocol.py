@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from memgym.core.evaluate import AgentSpec, plan, run
-from memgym.core.result import canonical_json, digest_of, read_bundle, seal
+from memgym.core.result import canonical_json, digest_of, find_bundles, read_bundle, seal
 from memgym.core.suites import SUITES, get_suite, reserved_seeds
-from memgym.core.verify import find_bundles, verify
+from memgym.core.verify import verify
 from memgym.errors import MemgymError, ResultError, ResultInvalid, ResultMismatch, UnknownName
 
 SUITE = "rewriting+episodes=4"
@@ -104,7 +104,7 @@ def test_skipped_tasks_are_listed_with_their_reason(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("MEMGYM_CACHE", str(tmp_path))
     (folder,) = evaluate(tmp_path, "random", suite="quickstart+episodes=1")
     (skipped,) = verify(folder).header["skipped"]
-    assert skipped["task"] == "locomo"
+    assert skipped["task"] == "locomo-256k"
     assert "memgym data get locomo10" in skipped["reason"]
 
 
@@ -246,8 +246,8 @@ def test_changed_operation_in_a_text_trace_is_named(text_bundle: Path) -> None:
         ops = next(a["ops"] for a in rows[0]["actions"] if a["ops"])
         ops[0]["text"] = "something that was never said"
 
-    rewrite_lines(text_bundle, "traces/dialogue-1024.jsonl.gz", change)
-    with pytest.raises(ResultMismatch, match=r"task 'dialogue-1024'.*episode 0"):
+    rewrite_lines(text_bundle, "traces/dialogue-1k.jsonl.gz", change)
+    with pytest.raises(ResultMismatch, match=r"task 'dialogue-1k'.*episode 0"):
         verify(text_bundle)
 
 
@@ -256,7 +256,7 @@ def test_changed_answer_in_a_text_trace_is_named(text_bundle: Path) -> None:
         for action in rows[1]["actions"]:
             action["answer"] = "Oslo" if action["answer"] else ""
 
-    rewrite_lines(text_bundle, "traces/dialogue-1024.jsonl.gz", change)
+    rewrite_lines(text_bundle, "traces/dialogue-1k.jsonl.gz", change)
     with pytest.raises(ResultMismatch, match=r"episode 1: .*in the file and .* when replayed"):
         verify(text_bundle)
 

@@ -61,9 +61,9 @@ def evaluate(
     plans = []
     for name in names:
         plans.append(core.plan(core.AgentSpec(name), chosen, out))
-    missing = {row["reason"] for p in plans for row in p.skipped if "plays" not in row["reason"]}
-    for reason in sorted(missing):
-        console.print(f"[yellow]skipped:[/yellow] {reason}", highlight=False)
+    for task in chosen.tasks:
+        if reason := task.missing():
+            console.print(f"[yellow]skipped[/yellow] {task.title}: {reason}", highlight=False)
     with progress("evaluating") as report:
         folders = core.run(
             plans,

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from memgym.cli.progress import progress
-from memgym.core.verify import find_bundles
+from memgym.core.result import find_bundles
 from memgym.core.verify import verify as replay
 from memgym.registry import load_object
 

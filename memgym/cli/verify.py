@@ -9,7 +9,8 @@ from rich.markup import escape
 
 from memgym.cli.progress import progress
 from memgym.core import verify as core
-from memgym.errors import ResultError, ResultInvalid
+from memgym.core.result import find_bundles
+from memgym.errors import ResultError
 
 __all__ = ["verify"]
 
@@ -25,9 +26,7 @@ def verify(
 
         memgym verify results
     """
-    bundles = core.find_bundles(folder)
-    if not bundles:
-        raise ResultInvalid(f"{folder} holds no result bundle (a folder with submission.json).")
+    bundles = find_bundles(folder)
     console = Console()
     failed = 0
     for path in bundles:

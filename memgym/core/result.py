@@ -35,6 +35,7 @@ __all__ = [
     "Header",
     "TaskRow",
     "canonical_json",
+    "find_bundles",
     "read_bundle",
     "read_traces",
     "seal",
@@ -272,6 +273,30 @@ def read_bundle(folder: Path) -> Bundle:
             raise ResultInvalid(f"{EPISODES_FILE}, line {number}: {_first(error)}") from None
         episodes.append(row)
     return Bundle(folder, header, episodes)
+
+
+def find_bundles(folder: Path) -> list[Path]:
+    """Every folder in `folder`, itself included, that holds a `submission.json`, in alphabetical order.
+
+    Links are not followed, and one that leads outside is an error.
+
+    Raises:
+        ResultInvalid: not a folder, no bundle in it, or such a link.
+    """
+    if not folder.is_dir():
+        raise ResultInvalid(f"{folder} is not a folder of result bundles.")
+    root = folder.resolve()
+    found = []
+    for parent, folders, files in os.walk(folder, followlinks=False):
+        for path in (Path(parent, name) for name in (*folders, *files)):
+            if path.is_symlink():
+                if not path.resolve().is_relative_to(root):
+                    raise ResultInvalid(f"{path} is a link that leads outside {folder}.")
+            elif path.name == HEADER_FILE and path.is_file():
+                found.append(path.parent)
+    if not found:
+        raise ResultInvalid(f"no result bundle under {folder}: a bundle is a folder with a {HEADER_FILE}.")
+    return sorted(found)
 
 
 def read_header(folder: Path) -> dict[str, Any]:

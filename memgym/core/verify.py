@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from memgym.core.evaluate import episode_row, make_env, summarise, task_rows, versions
-from memgym.core.result import HEADER_FILE, Bundle, canonical_json, read_bundle, read_traces
+from memgym.core.result import Bundle, canonical_json, read_bundle, read_traces
 from memgym.core.rollout import replay_episode
 from memgym.core.suites import PROTOCOL, Task, get_suite
 from memgym.core.trace import Recorder
 from memgym.errors import InvalidOperation, ResultMismatch, UnknownName
 
-__all__ = ["find_bundles", "verify"]
+__all__ = ["verify"]
 
 DECLARED = {"agent_bytes", "error"}  # what replay cannot recompute
 
@@ -57,16 +57,6 @@ def verify(folder: Path, on_episode: Callable[[int, int], None] = lambda done, t
         env.close()
     _compare("summary", bundle.header["summary"], json.loads(canonical_json(summarise(bundle.episodes))))
     return bundle
-
-
-def find_bundles(folder: Path) -> list[Path]:
-    """`folder` itself where it is a bundle, otherwise every bundle one level below; links are not followed."""
-    if (folder / HEADER_FILE).is_file():
-        return [folder]
-    if not folder.is_dir():
-        return []
-    inside = sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
-    return [path for path in inside if (path / HEADER_FILE).is_file()]
 
 
 def _check_header(header: Mapping[str, Any]) -> list[Task]:
