@@ -9,6 +9,7 @@
     ├── DatasetError
     │   ├── DatasetMissing   the file is not on this machine (also a FileNotFoundError)
     │   └── DatasetCorrupt   wrong checksum or schema; names the record (also a ValueError)
+    ├── WeightsInvalid       trained weights that cannot be loaded (memgym.agents.weights_io)
     └── ResultError
         ├── ResultInvalid    a result bundle that cannot be read (also a ValueError)
         └── ResultMismatch   a result bundle that does not replay to its own numbers

@@ -20,12 +20,17 @@ def load_object(reference: str) -> Any:
     """Import ``"module:attr"`` and return the attribute.
 
     Raises:
-        UnknownName: the reference is malformed, or the module has no such attribute.
+        UnknownName: the reference is malformed, or there is no such module or attribute.
     """
     module_name, _, attr = reference.partition(":")
     if not module_name or not attr:
         raise UnknownName(f"{reference!r} is not of the form 'module:attr'.")
-    module = importlib.import_module(module_name)
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise  # the module is there, and misses something itself
+        raise UnknownName(f"{reference!r}: there is no module {error.name!r} on Python's path.") from None
     try:
         return getattr(module, attr)
     except AttributeError:

@@ -7,6 +7,7 @@ environments and in ``uint64`` arrays for vector ones; both give the same number
 """
 
 from collections.abc import MutableSequence, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from typing import TypeVar
 
@@ -37,6 +38,7 @@ def mix64_array(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return z ^ (z >> np.uint64(31))
 
 
+@lru_cache(maxsize=256)
 def stream_id(name: str) -> int:
     """A 64-bit constant for a named stream, e.g. ``"EndlessTMaze/test"``; it separates splits and tasks."""
     return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little")

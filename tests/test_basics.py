@@ -94,6 +94,7 @@ def test_registry_resolves_names_and_references() -> None:
         ("zzz", "Known: join"),
         ("os.path:nope", "no attribute 'nope'"),
         ("os.path:", "'module:attr'"),
+        ("no_such_module.x:y", "no module 'no_such_module'"),
     ],
 )
 def test_unknown_name_says_what_there_is(name: str, message: str) -> None:

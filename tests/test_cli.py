@@ -132,3 +132,15 @@ def test_watching_an_agent_that_cannot_play_says_why() -> None:
     out = memgym("play", "EndlessTMaze-v0", "--agent", "rules")
     assert out.returncode == 1
     assert "plays text tasks only" in out.stderr
+
+
+def test_example_agent_of_another_folder_is_evaluated_by_name(tmp_path: Path) -> None:
+    examples = Path(__file__).parents[1] / "examples"
+    script = Path(sys.executable).parent / "memgym"
+    run = ["evaluate", "-a", "my_agent:make", "-s", "dialogue", "--episodes", "2", "-o", str(tmp_path)]
+    for command in ([*run, "--workers", "2"], ["verify", str(tmp_path)]):
+        out = subprocess.run(
+            [str(script), *command], cwd=examples, capture_output=True, text=True, check=False
+        )
+        assert out.returncode == 0, out.stderr
+    assert (tmp_path / "my-agent" / "submission.json").is_file()

@@ -12,6 +12,7 @@ def run() -> None:
         import typer  # noqa: F401
     except ImportError:
         sys.exit("memgym's command line needs typer and rich. Install them with: pip install 'memgym[cli]'")
+    sys.path.insert(0, "")  # as `python -m` does, so that 'my_agent:make' finds a file of this folder
     from rich.markup import escape
 
     from memgym.cli.main import app
