@@ -15,7 +15,7 @@ from typing import Any
 
 from memgym.core.result import find_bundles, read_bundle, write_atomically
 
-__all__ = ["compare", "expected_file", "main", "summary"]
+__all__ = ["as_table", "compare", "expected_file", "main", "summary"]
 
 EXPECTED = Path(__file__).parent / "expected"
 COMMAND = "memgym evaluate --agents {agents} --suite {suite} --out results/{suite}"
@@ -71,14 +71,34 @@ def compare(found: dict[str, Any], expected: dict[str, Any]) -> list[str]:
     return differences
 
 
+def as_table(reference: dict[str, Any]) -> str:
+    """Reference results as a Markdown table: a row an agent, a column a task, score and mean peak bytes."""
+    agents = reference["agents"]
+    tasks = list(dict.fromkeys(task for agent in agents.values() for task in agent["tasks"]))
+    lines = ["| agent | " + " | ".join(tasks) + " |", "| --- |" + " --- |" * len(tasks)]
+    for name, agent in agents.items():
+        cells = [
+            f"{row['score']:.3f} ({row['memory_bytes']:,.0f} B)" if (row := agent["tasks"].get(task)) else "–"
+            for task in tasks
+        ]
+        lines.append(f"| `{name}` | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def main() -> int:
     """Compare, or write with ``--write``."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("results", type=Path, help="folder of result bundles of one suite")
     parser.add_argument("--write", action="store_true", help="make these the reference results")
+    parser.add_argument("--table", action="store_true", help="print the results as a Markdown table")
     options = parser.parse_args()
     found = summary(options.results)
     file = expected_file(found["suite"])
+    if options.table:
+        print(as_table(found))
+        return 0
     if options.write:
         write_atomically(file, json.dumps(found, indent=1).encode() + b"\n")
         print(f"wrote {file}")

@@ -146,6 +146,21 @@ def test_slots_say_what_they_need(kwargs: dict[str, Any], slots: int, choices: i
         SlotActions(make(**kwargs), slots, choices)
 
 
+@pytest.mark.parametrize(
+    ("wrap", "kwargs"),
+    [
+        (TextActions, {}),
+        (SlotActions, {"num_slots": 3, "num_choices": 4}),
+        (TokenObservation, {"vocab_size": 64}),
+    ],
+)
+def test_view_can_be_made_again_from_its_spec(wrap: Any, kwargs: dict[str, Any]) -> None:
+    env = wrap(make(**CHOICE), **kwargs)
+    again = gym.make(env.spec)
+    assert again.action_space == env.action_space
+    assert again.observation_space == env.observation_space
+
+
 # ---------------------------------------------------------------------- TokenObservation
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
+from gymnasium.utils import RecordConstructorArgs
 
 from memgym.envs.text import Phase, TextMemoryEnv
 from memgym.memory import MemoryOp, as_action
@@ -14,7 +15,7 @@ __all__ = ["SlotActions"]
 KEEP, WRITE, ERASE = range(3)
 
 
-class SlotActions(gym.Wrapper):
+class SlotActions(gym.Wrapper, RecordConstructorArgs):
     """`MultiDiscrete([op, slot])`: write the current item into a slot as it stands, erase a slot, or keep.
 
     With choice answers there is a third number, the index of the answer:
@@ -34,7 +35,8 @@ class SlotActions(gym.Wrapper):
     """
 
     def __init__(self, env: gym.Env, num_slots: int = 8, num_choices: int = 0) -> None:
-        super().__init__(env)
+        RecordConstructorArgs.__init__(self, num_slots=num_slots, num_choices=num_choices)  # for env.spec
+        gym.Wrapper.__init__(self, env)
         task = env.unwrapped
         if not isinstance(task, TextMemoryEnv):
             raise ValueError(f"SlotActions goes around a text task, not around {type(task).__name__}.")

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import gymnasium as gym
+from gymnasium.utils import RecordConstructorArgs
 
 from memgym.errors import InvalidOperation
 from memgym.memory.ops import MemoryOp, as_action
@@ -14,7 +15,7 @@ __all__ = ["TextActions", "parse_text_action"]
 MAX_ACTION = 1 << 16  # characters
 
 
-class TextActions(gym.ActionWrapper):
+class TextActions(gym.ActionWrapper, RecordConstructorArgs):
     """The action is one string of JSON, as a language model writes tool calls.
 
     Three forms are read: an object ``{"ops": [...], "answer": "..."}``, a list of operations, and a single
@@ -28,7 +29,8 @@ class TextActions(gym.ActionWrapper):
     """
 
     def __init__(self, env: gym.Env) -> None:
-        super().__init__(env)
+        RecordConstructorArgs.__init__(self)  # for env.spec
+        gym.ActionWrapper.__init__(self, env)
         self.action_space = UnicodeText(MAX_ACTION)
         self._malformed = 0
         self._reason = ""

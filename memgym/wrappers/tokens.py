@@ -8,6 +8,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
+from gymnasium.utils import RecordConstructorArgs
 from numpy.typing import NDArray
 
 __all__ = ["TokenObservation", "token_ids"]
@@ -32,7 +33,7 @@ def token_ids(text: str, length: int, vocab_size: int) -> NDArray[np.int32]:
     return out
 
 
-class TokenObservation(gym.ObservationWrapper):
+class TokenObservation(gym.ObservationWrapper, RecordConstructorArgs):
     """Observations as a `Dict` of integer arrays of fixed size; what does not fit is cut, short texts are padded.
 
     | key | shape | meaning |
@@ -62,7 +63,15 @@ class TokenObservation(gym.ObservationWrapper):
         choice_tokens: int = 6,
         vocab_size: int = 4096,
     ) -> None:
-        super().__init__(env)
+        RecordConstructorArgs.__init__(
+            self,
+            text_tokens=text_tokens,
+            memory_entries=memory_entries,
+            num_choices=num_choices,
+            choice_tokens=choice_tokens,
+            vocab_size=vocab_size,
+        )  # for env.spec
+        gym.ObservationWrapper.__init__(self, env)
         if min(text_tokens, memory_entries, choice_tokens) < 1 or vocab_size < 2 or num_choices < 0:
             raise ValueError("sizes are at least 1, vocab_size at least 2.")
         self.text_tokens, self.memory_entries = text_tokens, memory_entries

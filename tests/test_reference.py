@@ -1,0 +1,64 @@
+"""Reference results: the README shows what is committed, and the committed numbers come out again."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from memgym.agents import AGENTS
+from memgym.baselines.reference import as_table, compare, expected_file, main, summary
+
+from memgym.core.evaluate import AgentSpec, plan, run
+from memgym.core.suites import get_suite
+
+ROOT = Path(__file__).parents[1]
+EXPECTED = json.loads(expected_file("quickstart").read_text())
+
+
+def test_readme_shows_the_committed_results() -> None:
+    text = (ROOT / "README.md").read_text()
+    shown = re.search(r"<!-- reference:quickstart -->\n(.*?)\n<!-- /reference -->", text, re.DOTALL)
+    assert shown is not None
+    assert shown[1] == as_table(EXPECTED)
+
+
+def test_every_agent_has_a_reference_result() -> None:
+    assert set(EXPECTED["agents"]) == set(AGENTS)
+    assert {task for a in EXPECTED["agents"].values() for task in a["tasks"]} == {
+        task.name for task in get_suite("quickstart").tasks
+    }
+
+
+def test_makefile_runs_every_agent() -> None:
+    listed = re.search(r"^AGENTS := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert listed is not None
+    assert set(listed[1].split(",")) == set(AGENTS)
+
+
+def test_committed_scores_come_out_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole suite for the quick agents, without the real conversations; the slow test plays all."""
+    monkeypatch.setenv("MEMGYM_DATA", str(tmp_path))
+    monkeypatch.setenv("MEMGYM_CACHE", str(tmp_path))
+    names = ["random", "oracle", "first-cue", "rules", "recency"]
+    run([plan(AgentSpec(name), get_suite("quickstart"), tmp_path / "r") for name in names])
+    found = summary(tmp_path / "r")
+    assert compare(found, EXPECTED) == []
+    for name in names:  # the control: a changed score is noticed
+        for row in found["agents"][name]["tasks"].values():
+            row["score"] += 0.05
+    assert len(compare(found, EXPECTED)) == sum(len(a["tasks"]) for a in found["agents"].values()) == 7
+
+
+@pytest.mark.slow
+def test_whole_quickstart_reproduces_its_reference_results(
+    tmp_path: Path, locomo_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = tmp_path / "results"
+    command = [sys.executable, "-m", "memgym", "evaluate", "--agents", ",".join(AGENTS)]
+    subprocess.run(
+        [*command, "--suite", "quickstart", "--out", str(results)], check=True, capture_output=True
+    )
+    monkeypatch.setattr(sys, "argv", ["reference", str(results)])
+    assert main() == 0, capsys.readouterr().out
