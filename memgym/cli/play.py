@@ -6,11 +6,12 @@ from typing import Annotated, Any
 import gymnasium as gym
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from memgym.envs import ENVIRONMENTS
 from memgym.envs.text import Phase
 from memgym.errors import InvalidOperation, UnknownName
-from memgym.memory import MemoryOp, as_action
+from memgym.memory import MemoryOp, OpKind, as_action
 from memgym.registry import load_object
 
 __all__ = ["play"]
@@ -80,42 +81,42 @@ def _watch(console: Console, env: gym.Env, name: str, seed: int, delay: float) -
     observation, info = view.reset(seed=seed)
     state, start, done, total = None, True, False, 0.0
     while not done:
-        _show(console, env)
+        _show(console, env, [])
         time.sleep(delay)
         action, state = agent.predict(observation, state=state, episode_start=start)
         observation, reward, terminated, truncated, info = view.step(action)
         total += float(reward)
         start, done = False, terminated or truncated
-    _show(console, env)
+    _show(console, env, [])
     _summary(console, total, info)
 
 
 def _play_text(console: Console, env: gym.Env, seed: int) -> None:
-    console.print(TEXT_HELP + "\n")
     observation, info = env.reset(seed=seed)
-    total, done = 0.0, False
+    total, done, notes = 0.0, False, [TEXT_HELP]
     while not done:
-        _show(console, env)
-        for hit in observation["hits"]:
-            console.print(f"  found {hit['id']}: {hit['text']}", style="green", markup=False)
-        if observation["phase"] == Phase.QUESTION:
-            for i, choice in enumerate(observation["choices"], 1):
-                console.print(f"  {i}  {choice}", markup=False)
-        line = _ask("answer> " if observation["phase"] == Phase.QUESTION else "memory> ")
+        notes += [f"  found {hit['id']}: {escape(hit['text'])}" for hit in observation["hits"]]
+        asked = observation["phase"] == Phase.QUESTION
+        if asked:
+            notes += [f"  {i}  {escape(choice)}" for i, choice in enumerate(observation["choices"], 1)]
+        _show(console, env, notes)
+        line = _ask("answer> " if asked else "memory> ")
         if line == "q":
             return
         try:
             action = _text_action(line, observation)
         except InvalidOperation as error:
-            console.print(str(error), style="red", markup=False)
+            notes = [f"[red]{escape(str(error))}[/red]"]
             continue
         observation, reward, terminated, truncated, info = env.step(action)
-        for refusal in info["refused"]:
-            console.print(f"refused: {refusal['reason']}", style="red", markup=False)
+        notes = [f"[red]refused: {escape(refusal['reason'])}[/red]" for refusal in info["refused"]]
+        if any(op["kind"] == OpKind.SEARCH for op in action["ops"]) and not observation["hits"]:
+            notes.append("  nothing found")
         if "is_correct" in info:
-            console.print("right" if info["is_correct"] else "wrong", style="bold")
+            notes.append("[bold green]right[/]" if info["is_correct"] else "[bold red]wrong[/]")
         total += float(reward)
         done = terminated or truncated
+    _show(console, env, notes)
     _summary(console, total, info)
 
 
@@ -143,21 +144,20 @@ def _text_action(line: str, observation: dict[str, Any]) -> dict[str, Any]:
 
 
 def _play_control(console: Console, env: gym.Env, seed: int) -> None:
-    console.print(CONTROL_HELP + "\n")
     _, info = env.reset(seed=seed)
-    total, done = 0.0, False
+    total, done, notes = 0.0, False, [CONTROL_HELP]
     while not done:
-        _show(console, env)
+        _show(console, env, notes)
         key = _ask("move> ").lower()
         if key == "q":
             return
         if key not in KEYS:
-            console.print(CONTROL_HELP, style="red")
+            notes = [CONTROL_HELP]
             continue
         _, reward, terminated, truncated, info = env.step(KEYS[key])
         total += float(reward)
-        done = terminated or truncated
-    _show(console, env)
+        done, notes = terminated or truncated, []
+    _show(console, env, [])
     _summary(console, total, info)
 
 
@@ -168,10 +168,13 @@ def _ask(prompt: str) -> str:
         return "q"
 
 
-def _show(console: Console, env: gym.Env) -> None:
+def _show(console: Console, env: gym.Env, notes: list[str]) -> None:
+    """One frame, on a cleared screen where there is one, and what there is to say below it."""
     if console.is_terminal:
         console.clear()
     console.print(env.render(), markup=False, highlight=False)
+    for note in notes:
+        console.print(note, highlight=False)
 
 
 def _summary(console: Console, total: float, info: dict[str, Any]) -> None:

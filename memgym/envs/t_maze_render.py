@@ -5,8 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from memgym.envs.t_maze import LEFT
-
 __all__ = ["TMazeView", "draw_image", "draw_text"]
 
 Image = NDArray[np.uint8]
@@ -49,7 +47,7 @@ class TMazeView:
         corridor: corridors passed.
         position: the agent's.
         length: steps from cue to junction in this corridor.
-        cue: 1 for left, 2 for right; drawn only while the agent sees it.
+        cue: the action that the cue asks for, 1 left or 2 right; drawn only while the agent sees it.
         step: steps taken.
         limit: steps allowed.
         outcome: ``""`` while the episode runs, otherwise how it ended.
@@ -81,7 +79,7 @@ def draw_text(view: TMazeView) -> str:
     cells = min(view.length, TEXT_CELLS)
     floor = ["."] * (cells + 1)
     floor[round(view.position * cells / view.length)] = "A"
-    side = "left" if view.cue == LEFT else "right"
+    side = "left" if view.cue == 1 else "right"
     state = view.outcome or (f"cue: {side}" if view.cue_is_visible else "")
     pad, wall = " " * cells, "#" * (cells + 1)
     lines = [
@@ -139,7 +137,7 @@ def _draw_maze(image: Image, view: TMazeView) -> None:
     _text(image, middle + 50, junction - 4, "R", 3, AHEAD)
     x = left + cell * (view.position + 0.5)
     if view.cue_is_visible:
-        _arrow(image, middle, x, -1 if view.cue == LEFT else 1)
+        _arrow(image, middle, x, -1 if view.cue == 1 else 1)
     _disc(image, middle, x, max(4, int(min(cell * 0.3, 11))), AGENT)
 
 
