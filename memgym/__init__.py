@@ -12,10 +12,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from memgym.envs import register_envs
+from memgym.version import VERSION
 
 __all__ = ["__version__"]
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 # An installed memgym holds memgym.agents, memgym.baselines and memgym.leaderboard. In a checkout they stand
 # beside this folder; through these links they can be imported there without installing anything.

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memgym.core.scorer import exact_match, is_abstention, normalise, score_answer, token_f1
-from memgym.core.stream import UNKNOWN, Question
 from memgym.errors import MemgymError, UnknownName
 from memgym.registry import Registry, load_object
 from memgym.rng import CounterRNG, draw, draw_array, episode_key, episode_keys, mix64
 from memgym.spaces import UnicodeText
+from memgym.stream import UNKNOWN, Question
 
 u64 = st.integers(0, 2**64 - 1)
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from memgym.checks import play_by_name
 from memgym.core.scorer import score_answer
-from memgym.core.stream import UNKNOWN, Item, Question
 from memgym.envs.dialogue import DialogueMemory
 from memgym.memory.reader import extractive_reader, resolve_date
 from memgym.rng import episode_key
+from memgym.stream import UNKNOWN, Item, Question
 from memgym.worlds.dialogue import QUESTION_TYPES, DialogueConfig, DialogueWorld, format_date, lexicon
 
 seeds = st.integers(0, 10_000)

@@ -62,13 +62,11 @@ def test_imports_run_one_way(folder: str) -> None:
 
 
 def test_memory_knows_neither_environments_nor_protocol() -> None:
-    """`core.stream` holds the plain data that both share."""
     bad = [
         (path.name, name)
         for path in modules("memgym/memory")
         for name in imports(path)
-        if within(name, "memgym.envs")
-        or (within(name, "memgym.core") and not within(name, "memgym.core.stream"))
+        if within(name, "memgym.envs") or within(name, "memgym.core")
     ]
     assert bad == []
 
@@ -127,9 +125,7 @@ def test_checkout_runs_without_installation(tmp_path: Path) -> None:
     assert out.stdout.strip() == "recency"
 
 
-@pytest.mark.parametrize(
-    "module", ["errors", "registry", "rng", "spaces", "memory", "memory.ops", "core.stream"]
-)
+@pytest.mark.parametrize("module", ["errors", "registry", "rng", "spaces", "memory", "memory.ops", "stream"])
 def test_all_lists_what_is_there(module: str) -> None:
     import importlib
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from memgym.core.stream import UNKNOWN
 from memgym.datasets.locomo import INFO, Conversation, load_locomo, locomo_score
 from memgym.envs.locomo import LoCoMo
 from memgym.errors import DatasetMissing
 from memgym.memory import MemoryOp, OpKind, as_action
 from memgym.memory.lexical import LexicalIndex
+from memgym.stream import UNKNOWN
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from memgym.core.stream import UNKNOWN
 from memgym.datasets.locomo import CATEGORIES, Conversation, load_locomo, locomo_score, scored_gold
 from memgym.errors import DatasetMissing
 from memgym.memory import lexical
+from memgym.stream import UNKNOWN
 
 
 @pytest.fixture(scope="module")

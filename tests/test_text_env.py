@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from memgym.core.stream import UNKNOWN, Item, Question
 from memgym.envs.text import Phase, TextMemoryEnv
 from memgym.errors import InvalidOperation
 from memgym.memory import MemoryOp, as_action
+from memgym.stream import UNKNOWN, Item, Question
 
 STORY: list[Item | Question] = [
     Item("i1", "I live in Oslo.", "Maya", "2023-05-01T10:00"),

@@ -9,15 +9,11 @@ import json
 import multiprocessing
 import platform
 import shutil
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
-from hashlib import blake2b
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -25,65 +21,16 @@ import gymnasium as gym
 import numpy as np
 
 from memgym.core.agent import AgentCard
-from memgym.core.result import (
-    HEADER_FILE,
-    TaskRow,
-    canonical_json,
-    read_bundle,
-    write_atomically,
-    write_bundle,
-)
-from memgym.core.rollout import play_episode
+from memgym.core.result import HEADER_FILE, TaskRow, canonical_json, read_bundle, write_bundle
+from memgym.core.shards import AgentSpec, Shard, family_of, make_env, metric_of, run_shard
 from memgym.core.suites import PROTOCOL, Suite, Task, reserved_seeds
-from memgym.core.trace import Episode, Recorder
 from memgym.errors import MemgymError, ResultInvalid
-from memgym.registry import load_object
+from memgym.version import VERSION
 
-__all__ = ["AgentSpec", "Plan", "Shard", "episode_row", "make_env", "plan", "run", "summarise", "task_rows"]
+__all__ = ["AgentSpec", "Plan", "plan", "run", "summarise", "task_rows", "versions"]
 
 SHARDS = "shards"
 SHARDS_PER_SEED = 10  # small enough that little is lost by an interruption
-
-
-@dataclass(frozen=True)
-class AgentSpec:
-    """How to make an agent: a registered name or ``"module:attr"``, and its arguments."""
-
-    name: str
-    config: Mapping[str, Any] = field(default_factory=dict)
-
-    def make(self) -> Any:
-        """Build it."""
-        # agents are named, not imported: memgym's core knows none of them
-        return load_object("memgym.agents:make_agent")(self.name, **self.config)
-
-
-@dataclass(frozen=True)
-class Shard:
-    """Some episodes of one agent on one task and seed."""
-
-    agent: AgentSpec
-    card: Mapping[str, Any]
-    task: Task
-    seed: int
-    first: int
-    count: int
-
-    @property
-    def id(self) -> str:
-        """What it is a pure function of, hashed."""
-        key = [
-            PROTOCOL,
-            _version(),
-            self.agent.name,
-            dict(self.agent.config),
-            dict(self.card),
-            _task_key(self.task),
-            self.seed,
-            self.first,
-            self.count,
-        ]
-        return blake2b(canonical_json(key), digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -108,11 +55,6 @@ class Plan:
                     count = min(step, task.episodes - first)
                     shards.append(Shard(self.agent, self.card, task, seed, first, count))
         return shards
-
-
-def make_env(task: Task) -> gym.Env:
-    """The environment of a task."""
-    return gym.make(task.env_id, disable_env_checker=True, **task.kwargs)
 
 
 def plan(agent: AgentSpec, suite: Suite, out: Path) -> Plan:
@@ -189,56 +131,6 @@ def _run_shards(todo: Sequence[tuple[Plan, Shard]], workers: int) -> Iterable[Sh
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def run_shard(shard: Shard, path: Path) -> None:
-    """Play a shard and write its file."""
-    agent = _made(shard.agent.name, canonical_json(dict(shard.agent.config)))
-    task = shard.task
-    env = make_env(task)
-    recorder = Recorder(env, _metric(env))
-    view = agent.wrap(recorder) if hasattr(agent, "wrap") else recorder
-    rows, traces, timings = [], [], []
-    for episode in range(shard.first, shard.first + shard.count):
-        cpu, wall = time.process_time(), time.perf_counter()
-        played = play_episode(agent, view, recorder, shard.seed, episode)
-        where = {"seed": shard.seed, "episode": episode}
-        rows.append(episode_row(task.name, played))
-        traces.append({**where, "actions": played.actions})
-        timings.append(
-            {
-                "task": task.name,
-                **where,
-                "cpu_s": round(time.process_time() - cpu, 6),
-                "wall_s": round(time.perf_counter() - wall, 6),
-            }
-        )
-    env.close()
-    content = {"rows": rows, "traces": traces, "timings": timings}
-    write_atomically(path, gzip.compress(canonical_json(content), mtime=0))
-
-
-def episode_row(task: str, played: Episode) -> dict[str, Any]:
-    """The line of `episodes.jsonl.gz` for an episode."""
-    return {
-        "task": task,
-        "seed": played.seed,
-        "episode": played.episode,
-        "return": played.ret,
-        "length": played.length,
-        "terminated": played.terminated,
-        "truncated": played.truncated,
-        "score": played.score,
-        "success": played.success,
-        "metrics": played.metrics,
-        "bank_bytes": played.bank_bytes,
-        "agent_bytes": played.agent_bytes,
-        "ops": played.ops,
-        "refused": played.refused,
-        "questions": played.questions,
-        "error": played.error,
-        "hash": played.hash,
-    }
-
-
 def task_rows(tasks: Iterable[Task]) -> list[TaskRow]:
     """Tasks as a bundle's header lists them."""
     rows = []
@@ -250,8 +142,8 @@ def task_rows(tasks: Iterable[Task]) -> list[TaskRow]:
                 title=task.title,
                 env_id=task.env_id,
                 kwargs=dict(task.kwargs),
-                family=_family(env),
-                metric=_metric(env),
+                family=family_of(env),
+                metric=metric_of(env),
                 episodes=task.episodes,
                 seeds=reserved_seeds(task),
             )
@@ -327,7 +219,7 @@ def _is_finished(one: Plan) -> bool:
                 f"{one.folder} holds a result with another {name}. Choose another --out, or remove it."
             )
     names = [task["name"] for task in header["tasks"]]
-    if names != [task.name for task in one.tasks] or header["versions"]["memgym"] != _version():
+    if names != [task.name for task in one.tasks] or header["versions"]["memgym"] != VERSION:
         raise ResultInvalid(
             f"{one.folder} holds a result of other tasks or of another memgym. Choose another --out, "
             "or remove it."
@@ -342,26 +234,12 @@ def _shard_path(one: Plan, shard: Shard) -> Path:
 def versions() -> dict[str, str]:
     """What the numbers may depend on."""
     return {
-        "memgym": _version(),
+        "memgym": VERSION,
         "gymnasium": gym.__version__,
         "numpy": np.__version__,
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
     }
-
-
-def _version() -> str:
-    return version("memgym")
-
-
-def _task_key(task: Task) -> list[Any]:
-    return [task.name, task.env_id, dict(task.kwargs), task.episodes]
-
-
-@lru_cache(maxsize=1)
-def _made(name: str, config: bytes) -> Any:
-    """One agent at a time is kept, since loading one can take longer than playing a shard."""
-    return AgentSpec(name, json.loads(config)).make()
 
 
 def _card(agent: Any, spec: AgentSpec) -> dict[str, Any]:
@@ -381,11 +259,3 @@ def _cannot_play(agent: Any, task: Task) -> str:
         return ask(env)
     finally:
         env.close()
-
-
-def _family(env: gym.Env) -> Any:
-    return getattr(env.unwrapped, "family", "control")
-
-
-def _metric(env: gym.Env) -> str:
-    return getattr(env.unwrapped, "metric", "success")

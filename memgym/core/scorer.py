@@ -4,7 +4,7 @@ import re
 import string
 from collections import Counter
 
-from memgym.core.stream import UNKNOWN, Question, Verdict
+from memgym.stream import UNKNOWN, Question, Verdict
 
 __all__ = ["exact_match", "is_abstention", "normalise", "score_answer", "token_f1"]
 

@@ -10,12 +10,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from memgym.core.evaluate import episode_row, make_env, summarise, task_rows, versions
+from memgym.core.evaluate import summarise, task_rows
 from memgym.core.result import Bundle, canonical_json, read_bundle, read_traces
 from memgym.core.rollout import replay_episode
+from memgym.core.shards import episode_row, make_env, metric_of
 from memgym.core.suites import PROTOCOL, Task, get_suite
 from memgym.core.trace import Recorder
 from memgym.errors import InvalidOperation, ResultMismatch, UnknownName
+from memgym.version import VERSION
 
 __all__ = ["verify"]
 
@@ -49,7 +51,7 @@ def verify(folder: Path, on_episode: Callable[[int, int], None] = lambda done, t
                 f"traces/{task.name}.jsonl.gz and the episodes are not of the same episodes."
             )
         env = make_env(task)
-        recorder = Recorder(env, getattr(env.unwrapped, "metric", "success"))
+        recorder = Recorder(env, metric_of(env))
         for row in mine:
             _check_episode(recorder, row, traces[task.name, row["seed"], row["episode"]])
             done += 1
@@ -63,10 +65,11 @@ def _check_header(header: Mapping[str, Any]) -> list[Task]:
     """The tasks of the suite that the header names; nothing in the file is taken as their definition."""
     if header["protocol"] != PROTOCOL:
         raise ResultMismatch(f"protocol is {header['protocol']!r}; this memgym verifies {PROTOCOL!r}.")
-    mine = versions()["memgym"]
     made = header["versions"].get("memgym")
-    if made != mine:
-        raise ResultMismatch(f"made with memgym {made}, this is {mine}. Install that version to verify it.")
+    if made != VERSION:
+        raise ResultMismatch(
+            f"made with memgym {made}, this is {VERSION}. Install that version to verify it."
+        )
     try:
         suite = get_suite(header["suite"])
     except UnknownName as error:

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from memgym.core.stream import Item, Question
 from memgym.envs.text import TextMemoryEnv
+from memgym.stream import Item, Question
 from memgym.worlds.dialogue import DialogueConfig, DialogueWorld
 
 __all__ = ["DialogueMemory"]

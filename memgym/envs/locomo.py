@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from memgym.core.scorer import is_abstention
-from memgym.core.stream import UNKNOWN, Item, Question, Verdict
 from memgym.datasets.locomo import (
     CATEGORIES,
     Conversation,
@@ -17,6 +16,7 @@ from memgym.datasets.locomo import (
 )
 from memgym.envs.text import Reader, TextMemoryEnv
 from memgym.rng import CounterRNG, episode_key, stream_id
+from memgym.stream import UNKNOWN, Item, Question, Verdict
 
 __all__ = ["LoCoMo"]
 

@@ -11,13 +11,13 @@ from gymnasium import spaces
 
 from memgym.core.env import MemoryEnv, check_split
 from memgym.core.scorer import score_answer
-from memgym.core.stream import Item, Question, Verdict
 from memgym.errors import InvalidOperation
 from memgym.memory import Hit, MemoryEngine, MemoryEntry, MemoryOp, OpKind, as_action
 from memgym.memory.lexical import content_words
 from memgym.memory.ops import dump_attrs
 from memgym.memory.reader import extractive_reader
 from memgym.spaces import UnicodeText, entry_space, op_space
+from memgym.stream import Item, Question, Verdict
 
 __all__ = ["Phase", "Reader", "TextMemoryEnv"]
 

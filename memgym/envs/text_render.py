@@ -4,8 +4,8 @@ import textwrap
 from collections.abc import Sequence
 from itertools import zip_longest
 
-from memgym.core.stream import Item, Question
 from memgym.memory import MemoryEngine
+from memgym.stream import Item, Question
 
 __all__ = ["draw_text_task"]
 

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
-from memgym.core.stream import UNKNOWN
 from memgym.memory.lexical import STOP_WORDS, stem, stems
 from memgym.memory.ops import load_attrs
+from memgym.stream import UNKNOWN
 
 __all__ = ["extractive_reader", "resolve_date"]
 

@@ -13,8 +13,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from memgym.core.stream import UNKNOWN, Item, Question
 from memgym.rng import CounterRNG
+from memgym.stream import UNKNOWN, Item, Question
 
 __all__ = ["QUESTION_TYPES", "DialogueConfig", "DialogueWorld", "format_date"]
 
