@@ -1,5 +1,6 @@
 """DialogueMemory: the text tells the truth, and the truth changes."""
 
+import re
 from collections import Counter
 from datetime import date
 from typing import Any
@@ -119,7 +120,8 @@ def test_a_value_is_first_told_in_its_evidence(seed: int, split: str) -> None:
         if isinstance(event, Item):
             told.setdefault(event.speaker, []).append(event)
         elif event.type == "single-hop":
-            mentions = [i.id for i in told[event.meta["person"]] if event.answer.lower() in i.text.lower()]
+            value = re.compile(rf"\b{re.escape(event.answer)}\b", re.IGNORECASE)
+            mentions = [item.id for item in told[event.meta["person"]] if value.search(item.text)]
             assert mentions[0] == event.evidence[0]
 
 
