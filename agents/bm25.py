@@ -1,7 +1,6 @@
 """Store everything, find it by BM25: the baseline that every memory system has to beat."""
 
 from memgym.agents.policy_agent import PolicyAgent
-
 from memgym.core.agent import AgentCard
 from memgym.memory import entry_nbytes
 from memgym.memory.ops import MemoryOp, dump_attrs

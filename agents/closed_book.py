@@ -1,7 +1,6 @@
 """What a text task gives away to somebody who remembers nothing."""
 
 from memgym.agents.policy_agent import PolicyAgent
-
 from memgym.core.agent import AgentCard
 from memgym.memory.ops import MemoryOp
 from memgym.memory.policy import MemoryPolicy, MemoryView, Message, ReadResult, Search

@@ -4,7 +4,6 @@ from collections import deque
 
 from memgym.agents.bm25 import as_entry, op_nbytes
 from memgym.agents.policy_agent import PolicyAgent
-
 from memgym.core.agent import AgentCard
 from memgym.memory.ops import MemoryOp
 from memgym.memory.policy import MemoryPolicy, MemoryView, Message

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from memgym.agents.bm25 import as_entry, op_nbytes
 from memgym.agents.policy_agent import PolicyAgent
-
 from memgym.core.agent import AgentCard
 from memgym.memory.lexical import stems
 from memgym.memory.ops import MemoryOp, load_attrs

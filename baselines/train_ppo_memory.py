@@ -17,10 +17,10 @@ from typing import Any
 import gymnasium as gym
 import torch
 from gymnasium.vector import AutoresetMode
-from memgym.agents.sb3 import ProgressLine, SB3VecEnv, success_rate
-from memgym.agents.weights_io import save_weights
 from stable_baselines3 import PPO
 
+from memgym.agents.sb3 import ProgressLine, SB3VecEnv, success_rate
+from memgym.agents.weights_io import save_weights
 from memgym.core.agent import AgentCard
 from memgym.wrappers.memory_actions import MemoryActionsVector
 

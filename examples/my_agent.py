@@ -10,7 +10,6 @@ This one keeps the last statement that each speaker made about each word, a crud
 
 from memgym.agents.bm25 import as_entry, op_nbytes
 from memgym.agents.policy_agent import PolicyAgent
-
 from memgym.core.agent import AgentCard
 from memgym.memory.lexical import stems
 from memgym.memory.ops import MemoryOp

@@ -4,13 +4,13 @@ import re
 
 import gymnasium as gym
 import pytest
+
+import memgym  # noqa: F401 - registers the environments
 from memgym.agents import AGENTS, make_agent
 from memgym.agents.bm25 import AddAllPolicy, add_all_bm25
 from memgym.agents.policy_agent import PolicyAgent
 from memgym.agents.recency import RecencyPolicy
 from memgym.agents.rules import FORGET, RulesPolicy
-
-import memgym  # noqa: F401 - registers the environments
 from memgym.checks import check_agent, play_by_name
 from memgym.core.rollout import play_episode
 from memgym.core.trace import Episode, Recorder

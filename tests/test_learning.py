@@ -14,12 +14,12 @@ import memgym  # noqa: F401 - registers the environments
 torch = pytest.importorskip("torch")
 pytest.importorskip("sb3_contrib")
 
+from stable_baselines3 import PPO  # noqa: E402
+
 from memgym.agents.ppo_lstm import PPOLSTMAgent  # noqa: E402
 from memgym.agents.ppo_memory import PPOMemoryAgent  # noqa: E402
 from memgym.agents.sb3 import SB3VecEnv, success_rate  # noqa: E402
 from memgym.baselines import train_ppo_lstm, train_ppo_memory  # noqa: E402
-from stable_baselines3 import PPO  # noqa: E402
-
 from memgym.wrappers.memory_actions import MemoryActionsVector  # noqa: E402
 
 ENV_ID = "memgym/EndlessTMaze-v0"

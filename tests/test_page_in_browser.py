@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
 from memgym.leaderboard.aggregate import aggregate
 from memgym.leaderboard.page import write_page
 

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from memgym.agents import AGENTS
 from memgym.baselines.reference import as_table, compare, expected_file, main, summary
-
 from memgym.core.evaluate import AgentSpec, plan, run
 from memgym.core.suites import get_suite
 

@@ -8,21 +8,21 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
-from memgym.agents import make_agent
 
 import memgym  # noqa: F401 - registers the environments
+from memgym.agents import make_agent
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("sb3_contrib")
 torch.set_num_threads(1)
 
+from stable_baselines3 import PPO  # noqa: E402
+from stable_baselines3.common.env_checker import check_env  # noqa: E402
+
 from memgym.agents.ppo_lstm import PPOLSTMAgent  # noqa: E402
 from memgym.agents.ppo_memory import PPOMemoryAgent  # noqa: E402
 from memgym.agents.sb3 import SB3VecEnv, success_rate  # noqa: E402
 from memgym.agents.weights_io import WeightsInvalid, build_policy, load_weights, save_weights  # noqa: E402
-from stable_baselines3 import PPO  # noqa: E402
-from stable_baselines3.common.env_checker import check_env  # noqa: E402
-
 from memgym.envs.t_maze import EndlessTMaze  # noqa: E402
 from memgym.wrappers.memory_actions import MemoryActions, MemoryActionsVector  # noqa: E402
 

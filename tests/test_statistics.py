@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
+
 from memgym.leaderboard.statistics import (
     bootstrap_means,
     generator_from,
@@ -12,7 +14,6 @@ from memgym.leaderboard.statistics import (
     pareto_front,
     percentile_intervals,
 )
-from scipy import stats
 
 SCORES = np.random.default_rng(0).beta(0.8, 0.5, size=60)
 SIZES = np.random.default_rng(1).integers(1, 9, size=60).astype(float)

@@ -14,9 +14,9 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from memgym.agents.t_maze_rules import FirstCueAgent
 
 import memgym  # noqa: F401 - registers the environments
+from memgym.agents.t_maze_rules import FirstCueAgent
 from memgym.envs.t_maze import EndlessTMaze
 from memgym.envs.t_maze_vector import EndlessTMazeVector
 
