@@ -6,7 +6,7 @@ from memgym.memory import entry_nbytes
 from memgym.memory.ops import MemoryOp, dump_attrs
 from memgym.memory.policy import MemoryPolicy, MemoryView, Message
 
-__all__ = ["AddAllPolicy", "add_all_bm25", "as_entry", "op_nbytes"]
+__all__ = ["AddAllPolicy", "add_all_bm25", "as_entry", "next_number", "op_nbytes"]
 
 
 def as_entry(message: Message) -> MemoryOp:
@@ -20,6 +20,15 @@ def op_nbytes(op: MemoryOp, id: str) -> int:
     return entry_nbytes(id, op.text, dump_attrs(op.attrs))
 
 
+def next_number(view: MemoryView, known: int) -> int:
+    """The number of the id that the next ADD gets: `known`, or more where the bank has entries of others."""
+    if view.bank is None:
+        ids = [entry["id"] for entry in view.entries]
+    else:
+        ids = [next(reversed(view.bank))] if view.bank else []  # ids count up, so the newest has the highest
+    return max([known, *(int(id[1:]) + 1 for id in ids if id[1:].isdecimal())])
+
+
 class AddAllPolicy(MemoryPolicy):
     """Adds every message until the budget is full, then no more."""
 
@@ -29,6 +38,7 @@ class AddAllPolicy(MemoryPolicy):
     def write(self, message: Message, view: MemoryView) -> list[MemoryOp]:
         """ADD, where it fits."""
         op = as_entry(message)
+        self._next_id = next_number(view, self._next_id)
         if op_nbytes(op, f"m{self._next_id}") > view.bytes_left:
             return []
         self._next_id += 1

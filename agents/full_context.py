@@ -1,5 +1,6 @@
 """Keep the whole history outside the bank: the offline setting, at full cost in bytes."""
 
+from dataclasses import dataclass, field
 from typing import Any
 
 from memgym.core.agent import Agent, AgentCard
@@ -9,6 +10,14 @@ from memgym.memory.ops import dump_attrs
 from memgym.memory.reader import extractive_reader
 
 __all__ = ["FullContextAgent"]
+
+
+@dataclass
+class _Context:
+    """All turns so far, and their bytes."""
+
+    turns: list[dict[str, str]] = field(default_factory=list)
+    nbytes: int = 0
 
 
 class FullContextAgent(Agent):
@@ -27,14 +36,16 @@ class FullContextAgent(Agent):
     ) -> tuple[Any, Any]:
         """Remember an item, answer a question."""
         if state is None or episode_start:
-            state = []
+            state = _Context()
         if observation["phase"] == Phase.QUESTION:
-            answer = extractive_reader(observation["text"], state, observation["choices"])
+            answer = extractive_reader(observation["text"], state.turns, observation["choices"])
             return as_action(answer=answer), state
         text = f"{observation['speaker']}: {observation['text']}"
-        state.append({"text": text, "attrs": dump_attrs({"time": observation["time"]})})
+        attrs = dump_attrs({"time": observation["time"]})
+        state.turns.append({"text": text, "attrs": attrs})
+        state.nbytes += len(text.encode()) + len(attrs.encode())
         return as_action(), state
 
     def memory_nbytes(self, state: Any) -> int:
         """Every turn and its date."""
-        return sum(len(turn["text"].encode()) + len(turn["attrs"]) for turn in state or ())
+        return state.nbytes if state is not None else 0

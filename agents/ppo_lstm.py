@@ -35,7 +35,9 @@ class PPOLSTMAgent(Agent):
             from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
         except ImportError as error:
             raise DependencyMissing.for_extra("sb3-contrib", "agents", "PPOLSTMAgent") from error
-        loaded = load_weights(Path(weights) if weights is not None else WEIGHTS)
+        stem = Path(weights) if weights is not None else WEIGHTS
+        loaded = load_weights(stem)
+        self.files = (stem.with_name(stem.name + ".json"), stem.with_name(stem.name + ".safetensors"))
         self.card = loaded.card
         self.observation_space = loaded.observation_space
         self.action_space = loaded.action_space

@@ -38,7 +38,9 @@ class PPOMemoryAgent(Agent):
             from stable_baselines3.common.policies import ActorCriticPolicy
         except ImportError as error:
             raise DependencyMissing.for_extra("stable-baselines3", "agents", "PPOMemoryAgent") from error
-        loaded = load_weights(Path(weights) if weights is not None else WEIGHTS)
+        stem = Path(weights) if weights is not None else WEIGHTS
+        loaded = load_weights(stem)
+        self.files = (stem.with_name(stem.name + ".json"), stem.with_name(stem.name + ".safetensors"))
         self.card = loaded.card
         self.observation_space = loaded.observation_space
         self.action_space = loaded.action_space

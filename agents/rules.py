@@ -6,9 +6,11 @@ No language model and no knowledge of any task's templates: only cue words and w
 import re
 from dataclasses import dataclass
 
-from memgym.agents.bm25 import as_entry, op_nbytes
+from memgym.agents.bm25 import as_entry, next_number, op_nbytes
 from memgym.agents.policy_agent import PolicyAgent
 from memgym.core.agent import AgentCard
+from memgym.envs.text import MAX_OPS
+from memgym.memory import entry_nbytes
 from memgym.memory.lexical import stems
 from memgym.memory.ops import MemoryOp, load_attrs
 from memgym.memory.policy import MemoryPolicy, MemoryView, Message, Shown
@@ -36,7 +38,10 @@ class _Kept:
 
 
 class RulesPolicy(MemoryPolicy):
-    """Decides by cue words and word overlap with entries of the same speaker."""
+    """Decides by cue words and word overlap with entries of the same speaker.
+
+    It updates and deletes what a message is about, whoever wrote it, but evicts only entries of its own.
+    """
 
     def __init__(self) -> None:
         self._kept: dict[str, _Kept] = {}  # oldest first
@@ -44,6 +49,11 @@ class RulesPolicy(MemoryPolicy):
 
     def write(self, message: Message, view: MemoryView) -> list[MemoryOp]:
         """DELETE on a request to forget, UPDATE on a change, ADD on news, nothing on small talk."""
+        self._next_id = next_number(view, self._next_id)
+        if view.bank is not None:  # others may have deleted or changed what it wrote
+            self._kept = {
+                id: _Kept(view.bank[id], kept.worth) for id, kept in self._kept.items() if id in view.bank
+            }
         same = [entry for entry in view.entries if entry["text"].startswith(f"{message.speaker}: ")]
         if FORGET.search(message.text):
             return self._forget(message, same)
@@ -64,7 +74,7 @@ class RulesPolicy(MemoryPolicy):
         asked = stems(message.text) - CUE_STEMS
         overlaps = {entry["id"]: len(asked & stems(_said(entry))) for entry in same}
         most = max(overlaps.values(), default=0)
-        gone = [id for id, overlap in overlaps.items() if most and overlap == most]
+        gone = [id for id, overlap in overlaps.items() if most and overlap == most][:MAX_OPS]
         for id in gone:
             self._kept.pop(id, None)
         return [MemoryOp.delete(id) for id in gone]
@@ -86,31 +96,44 @@ class RulesPolicy(MemoryPolicy):
         return best
 
     def _update(self, old: Shown, new: MemoryOp, view: MemoryView) -> list[MemoryOp]:
-        id, kept = old["id"], self._kept[old["id"]]
+        id = old["id"]
         attrs = load_attrs(old["attrs"]) | dict(new.attrs)
         size = op_nbytes(MemoryOp.add(new.text, **attrs), id)
-        ops = self._evict(size - kept.nbytes, view.bytes_left, spare=id)
-        kept.nbytes = size
+        more = size - entry_nbytes(id, old["text"], old["attrs"])
+        ops = self._evict(more, view.bytes_left, spare=id)
+        if ops is None:
+            return []
+        if id in self._kept:
+            self._kept[id].nbytes = size
         return [*ops, MemoryOp.update(id, new.text, **new.attrs)]
 
     def _add(self, new: MemoryOp, view: MemoryView, worth: int) -> list[MemoryOp]:
         id = f"m{self._next_id}"
         size = op_nbytes(new, id)
-        if size > view.bytes_left + sum(kept.nbytes for kept in self._kept.values()):
-            return []
         ops = self._evict(size, view.bytes_left)
+        if ops is None:
+            return []
         self._kept[id] = _Kept(size, worth)
         self._next_id += 1
         return [*ops, new]
 
-    def _evict(self, need: int, left: int, spare: str = "") -> list[MemoryOp]:
-        """DELETE what is worth least until `need` bytes fit."""
-        ops = []
-        while need > left:
-            id = min((id for id in self._kept if id != spare), key=lambda id: self._kept[id].worth)
-            left += self._kept.pop(id).nbytes
-            ops.append(MemoryOp.delete(id))
-        return ops
+    def _evict(self, need: int, left: int, spare: str = "") -> list[MemoryOp] | None:
+        """DELETE what is worth least until `need` bytes fit; None where one action cannot make room."""
+        gone: list[str] = []
+        if need > left:
+            for id in sorted(self._kept.keys() - {spare}, key=self._rank)[: MAX_OPS - 1]:
+                gone.append(id)
+                left += self._kept[id].nbytes
+                if need <= left:
+                    break
+        if need > left:
+            return None
+        for id in gone:
+            del self._kept[id]
+        return [MemoryOp.delete(id) for id in gone]
+
+    def _rank(self, id: str) -> tuple[int, int]:
+        return self._kept[id].worth, int(id[1:])
 
 
 def _said(entry: Shown) -> str:

@@ -29,13 +29,12 @@ def expected_file(suite: str) -> Path:
 
 
 def summary(results: Path) -> dict[str, Any]:
-    """What is kept of a folder of results: scores and bytes by agent and task, digests, versions, command."""
+    """What is kept of a folder of results: scores and bytes by agent and task, versions, command."""
     headers = [read_bundle(path).header for path in find_bundles(results)]
     suite = headers[0]["suite"]
     agents = {
         header["agent"]["name"]: {
             "kind": header["agent"]["kind"],
-            "digest": header["digest"],
             "tasks": {
                 task: {
                     "score": row["score"],

@@ -40,20 +40,24 @@ def mix64_array(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 @lru_cache(maxsize=256)
 def stream_id(name: str) -> int:
-    """A 64-bit constant for a named stream, e.g. ``"EndlessTMaze/test"``; it separates splits and tasks."""
+    """A 64-bit constant for a named stream, e.g. ``"EndlessTMaze/test"``; it separates splits and tasks.
+
+    Two streams share an episode only by a chance of 2**-64 for a pair of seeds.
+    """
     return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little")
 
 
 def episode_key(seed: int, episode: int, stream: int = 0) -> int:
     """The key of one episode, from which all its draws come."""
-    return mix64(mix64((seed & MASK64) ^ stream) + episode * EPISODE_STEP)
+    return mix64(mix64(mix64(seed) + stream) + episode * EPISODE_STEP)
 
 
 def episode_keys(
     seeds: NDArray[np.uint64], episodes: NDArray[np.uint64], stream: int = 0
 ) -> NDArray[np.uint64]:
     """`episode_key` for many (seed, episode) pairs, shape (num_envs,)."""
-    return mix64_array(mix64_array(seeds ^ np.uint64(stream)) + episodes * np.uint64(EPISODE_STEP))
+    base = mix64_array(mix64_array(seeds) + np.uint64(stream))
+    return mix64_array(base + episodes * np.uint64(EPISODE_STEP))
 
 
 def draw(key: int, index: int) -> int:

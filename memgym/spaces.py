@@ -5,12 +5,9 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from memgym.memory.ops import OpKind
+from memgym.memory.ops import MAX_ID, MAX_TEXT, OpKind
 
 __all__ = ["UnicodeText", "entry_space", "op_space"]
-
-MAX_TEXT = 1 << 20  # characters; a chunk of a million-token document still fits
-MAX_ID = 32
 
 
 class UnicodeText(spaces.Text):

@@ -2,12 +2,26 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any, NamedTuple
 
-__all__ = ["UNKNOWN", "Item", "Question", "Verdict"]
+__all__ = ["UNKNOWN", "Item", "Question", "Verdict", "format_date"]
 
 UNKNOWN = "Not mentioned in the conversation"
 """The answer to a question whose answer is not, or no longer, to be known."""
+
+
+# not strftime, whose names follow the locale of the process
+MONTHS = "January February March April May June July August September October November December".split()
+
+
+def format_date(day: date) -> str:
+    """A date as questions expect it.
+
+    >>> format_date(date(2023, 5, 7))
+    '7 May 2023'
+    """
+    return f"{day.day} {MONTHS[day.month - 1]} {day.year}"
 
 
 @dataclass(frozen=True, slots=True)

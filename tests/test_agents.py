@@ -1,6 +1,7 @@
 """What every agent promises, over the registry; and that a better memory scores better."""
 
 import re
+from collections.abc import Iterator
 
 import gymnasium as gym
 import pytest
@@ -9,15 +10,17 @@ import memgym  # noqa: F401 - registers the environments
 from memgym.agents import AGENTS, make_agent
 from memgym.agents.bm25 import AddAllPolicy, add_all_bm25
 from memgym.agents.policy_agent import PolicyAgent
-from memgym.agents.recency import RecencyPolicy
+from memgym.agents.recency import RecencyPolicy, recency
 from memgym.agents.rules import FORGET, RulesPolicy
 from memgym.checks import check_agent, play_by_name
 from memgym.core.rollout import play_episode
 from memgym.core.trace import Episode, Recorder
+from memgym.envs.text import MAX_OPS, TextMemoryEnv
 from memgym.errors import UnknownName
-from memgym.memory import MemoryEngine, OpKind
-from memgym.memory.policy import MemoryPolicy, Message, ReadResult, Search
+from memgym.memory import MemoryEngine, MemoryOp, OpKind
+from memgym.memory.policy import MemoryPolicy, MemoryView, Message, ReadResult, Search
 from memgym.memory.store import MemoryStore
+from memgym.stream import Item, Question
 
 T_MAZE, DIALOGUE = "memgym/EndlessTMaze-v0", "memgym/DialogueMemory-v0"
 CHOICE = {"answer_format": "choice", "split": "test", "memory_budget": 1024, "view_bytes": 1024}
@@ -103,11 +106,85 @@ def test_closed_book_scores_exactly_the_unknown_answers() -> None:
 
 
 @pytest.mark.parametrize("name", ["recency", "add-all-bm25", "rules"])
-@pytest.mark.parametrize("budget", [0, 60, 300, 1024])
+@pytest.mark.parametrize("budget", [0, 60, 70, 80, 300, 1024])
 def test_bank_agents_stay_in_the_budget_without_a_refusal(name: str, budget: int) -> None:
     for episode in play_by_name(name, DIALOGUE, 3, **{**CHOICE, "memory_budget": budget}):
         assert episode.bank_bytes <= budget
         assert episode.refused == 0
+        assert episode.error is None
+
+
+@pytest.mark.parametrize("budget", [60, 65, 70, 75, 80])
+def test_rules_leave_out_an_update_that_cannot_fit(budget: int) -> None:
+    store = MemoryStore(MemoryEngine(budget), RulesPolicy())
+    store.add("I live in Graz", speaker="Maya")
+    told = "Actually I live in the old town of Oslo now, quite close to the biggest river"
+    assert store.add(told, speaker="Maya")["results"] == []
+    assert [entry.text for entry in store.get_all()] == ["Maya: I live in Graz"]
+
+
+def test_recency_leaves_out_a_message_that_needs_too_many_evictions() -> None:
+    class Long(TextMemoryEnv):
+        def _stream(self, key: int, episode: int) -> Iterator[Item | Question]:
+            yield from (Item(f"i{i}", f"t{i}") for i in range(300))
+            yield Item("big", "b" * 2000)
+            yield from (Item(f"j{i}", f"later{i}") for i in range(20))
+            yield Question("q", "later19?", "x", "later19")
+
+    env, agent = Long(memory_budget=2048), recency()
+    observation, _ = env.reset(seed=0)
+    state, done, most = None, False, 0
+    while not done:
+        action, state = agent.predict(observation, state)
+        most = max(most, len(action["ops"]))
+        observation, _, done, _, info = env.step(action)
+        assert info["refused"] == ()
+    texts = [entry.text for entry in env.bank.get_all()]
+    assert texts[-21:] == ["t299", *(f"later{i}" for i in range(20))]
+    assert len(texts) > 200
+    assert most <= MAX_OPS
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_policy_works_on_a_bank_that_others_filled_and_change(policy: type[MemoryPolicy]) -> None:
+    engine = MemoryEngine(300)
+    for town in ("Graz", "Bern", "Lyon"):
+        engine.apply(MemoryOp.add(f"Maya: I live in {town}"))
+    store = MemoryStore(engine, policy())
+    reasons = []
+    for i in range(30):
+        said = ("I have visited town number", "Actually I live in town", "Please forget where I live,")[i % 3]
+        rows = store.add(f"{said} {i}", speaker="Maya")["results"]
+        reasons += [row["reason"] for row in rows if row["reason"]]
+        if i % 4 == 0 and store.get_all():  # somebody else tidies up
+            store.delete(store.get_all()[0].id)
+        if i % 7 == 0 and store.get_all():
+            store.update(store.get_all()[-1].id, f"Maya: I live in a much longer place called {i}")
+    assert reasons == []
+    assert engine.nbytes <= 300
+
+
+def test_rules_evict_only_what_they_wrote() -> None:
+    engine = MemoryEngine(100)
+    engine.apply(MemoryOp.add("notes of somebody else"))
+    store = MemoryStore(engine, RulesPolicy())
+    for i in range(20):
+        store.add(f"I have visited town {i}", speaker="Maya")
+    assert "m1" in engine
+    assert len(engine) > 1
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_policy_survives_a_view_that_fits_nothing_it_wrote(policy: type[MemoryPolicy]) -> None:
+    writer = policy()
+    strange = {"id": "m7", "text": "Maya: I live in Graz", "attrs": "", "score": 0.0}
+    for left in (10_000, 0, 30, 10_000):
+        for text in (
+            "Actually I live in Oslo now",
+            "Please forget where I live",
+            "I have a very big red kayak",
+        ):
+            writer.write(Message(text, "Maya"), MemoryView([strange], left))
 
 
 def test_full_context_counts_every_byte_that_it_keeps() -> None:

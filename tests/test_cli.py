@@ -16,7 +16,7 @@ def memgym(*args: str, stdin: str = "", **env: str) -> subprocess.CompletedProce
         [sys.executable, "-m", "memgym", *args],
         input=stdin,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
         env=os.environ | {"COLUMNS": "160", "NO_COLOR": "1"} | env,
     )
@@ -71,11 +71,33 @@ def test_mistake_is_one_line_that_says_what_to_do(args: list[str], message: str)
     assert "Traceback" not in out.stderr
 
 
-@pytest.mark.parametrize("option", ["--episodes", "--seeds", "--budget"])
+@pytest.mark.parametrize("option", ["--episodes", "--seeds", "--budget", "--workers"])
 def test_number_below_one_is_a_usage_error(option: str) -> None:
     out = memgym("evaluate", "-a", "random", "-s", "dialogue", "-o", "x", option, "0")
     assert out.returncode == 2
     assert "at least 1" in out.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["EndlessTMaze-v0", "--arg", "foo=1"], "unexpected keyword argument 'foo'"),
+        (["EndlessTMaze-v0", "--arg", "num_corridors=0"], "num_corridors"),
+        (["EndlessTMaze-v0", "--seed", "-1"], "at least 0"),
+    ],
+)
+def test_bad_argument_of_a_task_is_a_usage_error(args: list[str], message: str) -> None:
+    out = memgym("play", *args)
+    assert out.returncode == 2
+    assert message in out.stderr
+    assert "Traceback" not in out.stderr
+
+
+def test_out_that_is_a_file_is_a_usage_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    out = memgym("evaluate", "-a", "random", "-s", "retention", "-o", str(tmp_path / "file"))
+    assert out.returncode == 2
+    assert "is a file" in out.stderr
 
 
 def test_evaluate_verify_and_build_work_hand_in_hand(tmp_path: Path) -> None:
@@ -140,7 +162,7 @@ def test_example_agent_of_another_folder_is_evaluated_by_name(tmp_path: Path) ->
     run = ["evaluate", "-a", "my_agent:make", "-s", "dialogue", "--episodes", "2", "-o", str(tmp_path)]
     for command in ([*run, "--workers", "2"], ["verify", str(tmp_path)]):
         out = subprocess.run(
-            [str(script), *command], cwd=examples, capture_output=True, text=True, check=False
+            [str(script), *command], cwd=examples, capture_output=True, encoding="utf-8", check=False
         )
         assert out.returncode == 0, out.stderr
     assert (tmp_path / "my-agent" / "submission.json").is_file()

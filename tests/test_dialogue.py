@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import gymnasium as gym
@@ -15,8 +15,8 @@ from memgym.core.scorer import score_answer
 from memgym.envs.dialogue import DialogueMemory
 from memgym.memory.reader import extractive_reader, resolve_date
 from memgym.rng import episode_key
-from memgym.stream import UNKNOWN, Item, Question
-from memgym.worlds.dialogue import QUESTION_TYPES, DialogueConfig, DialogueWorld, format_date, lexicon
+from memgym.stream import UNKNOWN, Item, Question, format_date
+from memgym.worlds.dialogue import QUESTION_TYPES, DialogueConfig, DialogueWorld, lexicon
 
 seeds = st.integers(0, 10_000)
 splits = st.sampled_from(["train", "test"])
@@ -81,6 +81,37 @@ def test_choices_are_distinct_and_hold_the_answer(seed: int) -> None:
             assert event.answer in event.choices
 
 
+def test_the_place_of_a_date_among_the_choices_tells_nothing() -> None:
+    """Knowing only the question, no rule about earliest, middle or latest beats chance by much."""
+    places: Counter[int] = Counter()
+    for seed in range(300):
+        for event in events(seed, num_choices=4):
+            if isinstance(event, Question) and event.type == "temporal":
+                days = [datetime.strptime(c, "%d %B %Y") for c in event.choices if c != UNKNOWN]
+                places[sorted(days).index(datetime.strptime(event.answer, "%d %B %Y"))] += 1
+    assert all(abs(count / places.total() - 1 / 3) < 0.06 for count in places.values())
+
+
+def test_answering_nothing_scores_its_documented_share() -> None:
+    asked = [e for s in range(300) for e in events(s, "test") if isinstance(e, Question)]
+    assert sum(e.answer == UNKNOWN for e in asked) / len(asked) == pytest.approx(0.35, abs=0.03)
+
+
+def test_dates_do_not_follow_the_locale_of_the_process() -> None:
+    import locale
+
+    before, own = [str(e) for e in events(0)], locale.setlocale(locale.LC_ALL)
+    for name in ("de_DE.UTF-8", "fr_FR.UTF-8", "C.UTF-8"):
+        try:
+            locale.setlocale(locale.LC_ALL, name)
+        except locale.Error:
+            continue
+        try:
+            assert [str(e) for e in events(0)] == before
+        finally:
+            locale.setlocale(locale.LC_ALL, own)
+
+
 @given(seeds)
 @settings(max_examples=30)
 def test_reader_with_the_evidence_alone_answers(seed: int) -> None:
@@ -129,6 +160,7 @@ def test_a_value_is_first_told_in_its_evidence(seed: int, split: str) -> None:
     "kwargs",
     [
         {"num_sessions": 0},
+        {"num_sessions": 2.5},
         {"turns_per_session": 0},
         {"num_facts": 17},
         {"num_events": -1},

@@ -15,7 +15,7 @@ from memgym.envs.locomo import LoCoMo
 from memgym.errors import DatasetMissing
 from memgym.memory import MemoryOp, OpKind, as_action
 from memgym.memory.lexical import LexicalIndex
-from memgym.stream import UNKNOWN
+from memgym.stream import UNKNOWN, Question
 
 
 @pytest.fixture(scope="module")
@@ -70,15 +70,28 @@ def test_seeds_order_the_conversations_differently_and_repeatably(real_file: Pat
     assert len({tuple(order(seed)) for seed in range(4)}) == 4
 
 
-def test_all_turns_stream_before_the_questions_in_the_order_of_the_file(
+def test_all_turns_stream_in_order_before_all_questions(
     real_file: Path, conversations: list[Conversation]
 ) -> None:
     conversation = conversations[1]
     seen = [observation for observation, _, _ in play(make(real_file, conversation=conversation.id), seed=0)]
     turns = [(t.shown_text, t.speaker, s.time) for s in conversation.sessions for t in s.turns]
     asked = [(q.text, "", conversation.sessions[-1].time) for q in conversation.questions]
-    assert [(o["text"], o["speaker"], o["time"]) for o in seen] == turns + asked
+    found = [(o["text"], o["speaker"], o["time"]) for o in seen]
+    assert found[: len(turns)] == turns
+    assert sorted(found[len(turns) :]) == sorted(asked)
     assert [int(o["phase"]) for o in seen] == [0] * len(turns) + [1] * len(asked)
+
+
+def test_the_place_of_a_question_does_not_give_its_category_away(real_file: Path) -> None:
+    """In the file nearly all adversarial questions come last."""
+    places = []
+    for episode in range(10):
+        env = make(real_file)
+        env.reset(seed=0, options={"episode": episode})
+        asked = [e for e in env._stream(env._key, episode) if isinstance(e, Question)]
+        places += [i / len(asked) for i, q in enumerate(asked) if q.meta["category"] == 5]
+    assert float(np.mean(places)) == pytest.approx(0.5, abs=0.05)
 
 
 def test_a_constant_abstention_gets_the_benchmarks_own_score(

@@ -1,13 +1,18 @@
 """The laws of the memory engine."""
 
 import json
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memgym.errors import InvalidOperation
-from memgym.memory import MemoryEngine, MemoryOp, OpKind, entry_nbytes
+from memgym.memory import MemoryEngine, MemoryEntry, MemoryOp, OpKind, entry_nbytes
+from memgym.memory.lexical import MAX_QUERY_WORDS
+from memgym.spaces import MAX_ID, MAX_TEXT, op_space
 
 WORDS = ["oslo", "rome", "cello", "tea", "maya", "jonas", "moved", "likes", "ö", "日本"]
 texts = st.lists(st.sampled_from(WORDS), min_size=0, max_size=6).map(" ".join)
@@ -129,7 +134,7 @@ def test_update_keeps_the_older_version_in_history_only() -> None:
     ]
     assert engine.search("Oslo") == []
     assert engine.search("Oslo", as_of=1)[0].entry.text == "Maya lives in Oslo"
-    assert engine.get("m1").provenance == ("i0", "i1")
+    assert [e.provenance for e in engine.history("m1")] == [("i0",), ("i1",)]
 
 
 @pytest.mark.parametrize(
@@ -207,3 +212,189 @@ def test_unreadable_operation_names_the_fault(value: object, message: str) -> No
 @given(ops)
 def test_operation_survives_its_mapping_form(op: MemoryOp) -> None:
     assert MemoryOp.parse(op.to_dict()) == op
+
+
+# ---------------------------------------------------------------------- hostile and clumsy callers
+
+
+def nested(depth: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+BAD_ATTRS: list[Any] = [
+    {"x": "\ud800"},
+    {"\ud800": 1},
+    {"x": float("nan")},
+    {"x": float("inf")},
+    {"x": {1}},
+    {"x": nested(700)},
+    {"x": nested(16)},
+    {1: "a", "1": "b"},
+    {"x": "y" * MAX_TEXT},
+]
+BAD_ATTRS_TEXT = ['{"x":"\\ud800"}', '{"x":NaN}', '{"x":1e999}', f'{{"x":{"[" * 700}{"]" * 700}}}']
+
+
+@pytest.mark.parametrize("attrs", [*BAD_ATTRS, *BAD_ATTRS_TEXT], ids=lambda attrs: str(attrs)[:20].encode())
+def test_attributes_that_are_not_json_are_refused(attrs: Any) -> None:
+    with pytest.raises(InvalidOperation):
+        MemoryOp.parse({"kind": "ADD", "text": "x", "attrs": attrs})
+
+
+@pytest.mark.parametrize("attrs", BAD_ATTRS, ids=lambda attrs: str(attrs)[:20].encode())
+def test_operation_made_by_hand_is_checked_when_applied(attrs: Any) -> None:
+    engine = run([MemoryOp.add("tea")])
+    for op in (MemoryOp(OpKind.ADD, text="x", attrs=attrs), MemoryOp(OpKind.UPDATE, "m1", "x", attrs)):
+        done = engine.apply(op)
+        assert not done.ok
+        assert done.reason
+        assert done.op is op
+    assert [done.seq for done in engine.log] == [1, 2, 3]
+    assert [entry.text for entry in engine.get_all()] == ["tea"]
+    assert MemoryEngine.restore(engine.snapshot()).snapshot() == engine.snapshot()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"text": "\ud800"},
+        {"id": "\ud800"},
+        {"text": "x" * (MAX_TEXT + 1)},
+        {"id": "m" * (MAX_ID + 1)},
+        *({"kind": kind} for kind in (1e999, -1e999, float("nan"), 1.5, 10**5000, nested(2000), "\ud800")),
+        {"\ud800": 1, 3: 4},
+    ],
+    ids=lambda fields: next(iter(fields)).encode("utf-8", "replace"),
+)
+def test_what_does_not_fit_the_space_of_operations_is_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(InvalidOperation) as caught:
+        MemoryOp.parse({"kind": 1, "text": "x", **fields})
+    str(caught.value).encode()
+
+
+def test_longest_text_is_read_and_fits_the_space() -> None:
+    op = MemoryOp.parse({"kind": "UPDATE", "id": "m" * MAX_ID, "text": "x" * MAX_TEXT})
+    assert op_space().contains(op.to_dict())
+
+
+def test_operation_of_no_kind_raises_and_counts_nothing() -> None:
+    engine = MemoryEngine()
+    with pytest.raises(InvalidOperation, match="no operation"):
+        engine.apply(MemoryOp("EAT"))  # type: ignore[arg-type]
+    assert engine.seq == len(engine.log) == 0
+
+
+def test_nothing_can_be_added_to_stored_attributes_from_outside() -> None:
+    shared = ["a"]
+    engine = MemoryEngine(100)
+    op = MemoryOp.add("x", l=shared)
+    engine.apply(op)
+    parsed = MemoryOp.parse({"kind": "ADD", "text": "x", "attrs": {"l": shared}})
+    entry = MemoryEntry("m1", "x", attrs={"l": shared})
+    shared.append("y" * 5000)
+    assert engine.get("m1").attrs == parsed.attrs == entry.attrs == {"l": ["a"]}
+    assert engine.nbytes == engine.get("m1").nbytes == entry_nbytes("m1", "x", '{"l":["a"]}')
+    assert b"yyy" not in engine.snapshot()
+    engine.apply(MemoryOp.delete("m1"))
+    assert engine.nbytes == 0
+
+
+def test_log_keeps_no_text_of_what_was_refused() -> None:
+    engine = MemoryEngine(20)
+    engine.apply(MemoryOp.add("short"))
+    refused = [
+        MemoryOp.update("m1", f"{SECRET} in a text that does not fit", note=SECRET),
+        MemoryOp.add(f"{SECRET} " * 20),
+        MemoryOp.search(SECRET),
+        MemoryOp(OpKind.UPDATE, "m1", SECRET, {"x": {SECRET}}),
+    ]
+    for op in refused:
+        assert engine.apply(op).op == op  # the caller gets it back as it was
+    engine.apply(MemoryOp(OpKind.NOOP, text=SECRET))
+    engine.apply(MemoryOp(OpKind.DELETE, "m1", SECRET))
+    assert [done.op.kind for done in engine.log][1:3] == [OpKind.UPDATE, OpKind.ADD]
+    assert engine.log[1].op.id == "m1"
+    assert SECRET.encode() not in engine.snapshot()
+    assert SECRET not in str(engine.log)
+
+
+def test_deletion_after_rollback_still_clears_the_log() -> None:
+    engine = run([MemoryOp.add("tea"), MemoryOp.add(SECRET), MemoryOp.update("m2", f"{SECRET} {SECRET}")])
+    engine.rollback(2)
+    engine.apply(MemoryOp.update("m2", f"new {SECRET}"))
+    engine = MemoryEngine.restore(engine.snapshot())
+    engine.apply(MemoryOp.delete("m2"))
+    assert SECRET.encode() not in engine.snapshot()
+
+
+def test_kind_follows_its_attribute() -> None:
+    engine = run([MemoryOp.add("a", kind="k1"), MemoryOp.update("m1", "b", kind="k2")])
+    assert [entry.kind for entry in engine.history("m1")] == ["k1", "k2"]
+    engine.apply(MemoryOp.update("m1", "c"))
+    assert engine.get("m1").kind == "k2"
+
+
+def test_long_query_is_cut_after_its_first_distinct_words() -> None:
+    engine = run([MemoryOp.add("oslo")])
+    filler = [f"w{i}" for i in range(MAX_QUERY_WORDS)]
+    assert engine.search(" ".join([*filler[:-1], *filler[:-1], "oslo"]))
+    assert engine.search(" ".join([*filler, "oslo"])) == []
+
+
+def test_bank_can_be_searched_from_any_thread() -> None:
+    engine = run([MemoryOp.add(f"town number {i}") for i in range(50)])
+    expected = [hit.entry.id for hit in engine.search("number 7")]  # the index belongs to this thread
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: [hit.entry.id for hit in engine.search("number 7")], range(40)))
+        pool.submit(engine.apply, MemoryOp.delete("m1")).result()
+    assert found == [expected] * 40
+    assert "m1" not in engine
+    again = pickle.loads(pickle.dumps(engine))
+    assert again.snapshot() == engine.snapshot()
+    assert again.search("number 7") == engine.search("number 7")
+
+
+def change_entry(**fields: Any) -> Any:
+    return lambda state: state["versions"][0][-1].update(fields)
+
+
+def change_log(**fields: Any) -> Any:
+    return lambda state: state["log"][0].update(fields)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (change_entry(text=5), "'text'"),
+        (change_entry(text="\ud800"), "surrogate"),
+        (change_entry(kind=None), "'kind'"),
+        (change_entry(attrs="x"), "'attrs'"),
+        (change_entry(version="2"), "'version'"),
+        (change_entry(provenance=[3]), "'provenance'"),
+        (change_entry(times=["a", "b"]), "'times'"),
+        (change_entry(id="zz"), "id is m1"),
+        (change_entry(id="m01"), "id is m1"),
+        (lambda state: state["versions"][0][0].update(id="m2"), "several ids"),
+        (change_entry(status="superseded"), "active"),
+        (change_entry(seq=99), "newer than the log"),
+        (change_log(seq=2), "gaps"),
+        (change_log(reason=1), "text"),
+        (change_log(ok=1), "'ok'"),
+        (lambda state: state.update(next_id=1), "not given out"),
+        (lambda state: state.update(next_id=77), "more entries"),
+        (lambda state: state.update(budget_bytes=5), "budget of 5 B"),
+        (lambda state: state.update(budget_bytes="5"), "'budget_bytes'"),
+        (lambda state: state.update(seq="2"), "'seq'"),
+        (lambda state: state["versions"].append(state["versions"][0]), "same id"),
+        (lambda state: state["versions"].append([]), "without versions"),
+    ],
+)
+def test_snapshot_that_no_bank_wrote_is_a_named_error(change: Any, message: str) -> None:
+    state = json.loads(run([MemoryOp.add("tea"), MemoryOp.update("m1", "coffee")]).snapshot())
+    MemoryEngine.restore(json.dumps(state).encode())  # the control
+    change(state)
+    with pytest.raises(InvalidOperation, match=message):
+        MemoryEngine.restore(json.dumps(state).encode())

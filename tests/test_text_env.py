@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from memgym.envs.text import Phase, TextMemoryEnv
+from memgym.envs.text import MAX_CREDIT, Phase, TextMemoryEnv
 from memgym.errors import InvalidOperation
 from memgym.memory import MemoryOp, as_action
+from memgym.spaces import MAX_TEXT
 from memgym.stream import UNKNOWN, Item, Question
 
 STORY: list[Item | Question] = [
@@ -96,6 +97,9 @@ def test_what_does_not_fit_is_refused_with_a_reason() -> None:
         ({"kind": 4, "id": "", "text": "x", "attrs": '{"k":0}'}, "k of a SEARCH"),
         ({"kind": 3, "id": "m7", "text": "", "attrs": ""}, "no entry 'm7'"),
         ("ADD", "a mapping"),
+        ({"kind": 1, "id": "", "text": "x", "attrs": '{"x":"\\ud800"}'}, "not JSON"),
+        ({"kind": 1, "id": "", "text": "x" * (MAX_TEXT + 1), "attrs": ""}, "at most"),
+        ({"kind": float("inf"), "id": "", "text": "x", "attrs": ""}, "no operation inf"),
     ],
 )
 def test_single_bad_operation_is_refused_and_the_others_count(raw: Any, reason: str) -> None:
@@ -108,7 +112,17 @@ def test_single_bad_operation_is_refused_and_the_others_count(raw: Any, reason: 
 
 
 @pytest.mark.parametrize(
-    "action", ["ADD", {}, {"ops": ()}, {"ops": "x", "answer": ""}, {"ops": (), "answer": 3}]
+    "action",
+    [
+        "ADD",
+        {},
+        {"ops": ()},
+        {"ops": "x", "answer": ""},
+        {"ops": (), "answer": 3},
+        {"ops": (), "answer": "\ud800"},
+        {"ops": (), "answer": "x" * (MAX_TEXT + 1)},
+    ],
+    ids=lambda action: str(action)[:24].encode("utf-8", "replace"),
 )
 def test_action_of_another_form_raises(action: Any) -> None:
     env, _ = start()
@@ -200,3 +214,72 @@ def test_human_mode_prints_the_frame(capsys: pytest.CaptureFixture[str]) -> None
 def test_bad_argument_is_named(kwargs: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Story(**kwargs)
+
+
+# ---------------------------------------------------------------------- evidence recall
+
+
+class Diary(TextMemoryEnv):
+    """Turns, then a question for each of them that has it as evidence."""
+
+    turns = ("We bought a red kayak.", "The doctor moved to Lisbon.", "Grandma bakes walnut bread.", "!!!")
+
+    def _stream(self, key: int, episode: int) -> Iterator[Item | Question]:
+        for i, text in enumerate(self.turns):
+            yield Item(f"i{i}", text, "Maya")
+        for i, text in enumerate(self.turns):
+            yield Question(f"q{i}", f"What of {text}", "any", UNKNOWN, evidence=(f"i{i}",))
+
+
+def recalls(env: TextMemoryEnv, *ops: list[MemoryOp]) -> list[float]:
+    """Evidence recall of each question where the turns are answered with `ops`."""
+    env.reset(seed=0)
+    for each in ops:
+        assert env.step(as_action(each))[-1]["refused"] == ()
+    found, done = [], False
+    while not done:
+        *_, done, _, info = env.step(as_action())
+        found += [info["evidence_recall"]] if "evidence_recall" in info else []
+    return found
+
+
+TOLD = [f"Maya: {text}" for text in Diary.turns]
+
+
+@pytest.mark.parametrize(
+    ("ops", "expected"),
+    [
+        ([[MemoryOp.add(text)] for text in TOLD[:3]], [1, 1, 1, 0]),
+        ([[MemoryOp.add("x")], *[[MemoryOp.update("m1", "x")]] * 3], [0, 0, 0, 0]),  # a forged trail
+        ([[MemoryOp.add(TOLD[0])], [MemoryOp.update("m1", TOLD[1])]], [0, 1, 0, 0]),  # the old text is gone
+        ([[MemoryOp.add(TOLD[0])], [MemoryOp.update("m1", TOLD[0] + TOLD[1])]], [1, 1, 0, 0]),
+        # word by word away from the first turn: what is left is measured on the turn, not on the last version
+        (
+            [
+                [MemoryOp.add("bought red kayak")],
+                [MemoryOp.update("m1", "red kayak doctor moved")],
+                [MemoryOp.update("m1", "doctor moved bakes walnut")],
+                [MemoryOp.update("m1", "bakes walnut tea cups")],
+            ],
+            [0, 0, 1, 0],
+        ),
+        ([[MemoryOp.add(TOLD[1])]], [0, 0, 0, 0]),  # written before it was said
+        ([[MemoryOp.add("red kayak bought")]], [1, 0, 0, 0]),  # half of the words in another order
+        ([[MemoryOp.add("kayak")]], [0, 0, 0, 0]),
+        ([[MemoryOp.add(TOLD[0])], [MemoryOp.delete("m1"), MemoryOp.add("red")]], [0, 0, 0, 0]),
+        ([[], [], [], [MemoryOp.add(TOLD[3])]], [0, 0, 0, 0]),  # nothing said, nothing held
+    ],
+)
+def test_evidence_counts_where_an_entry_has_the_words_of_the_turn(
+    ops: list[list[MemoryOp]], expected: list[float]
+) -> None:
+    assert recalls(Diary(), *ops) == expected
+
+
+def test_entry_that_is_rewritten_each_turn_stays_small() -> None:
+    class Chatter(Diary):
+        turns = ("ok",) * 600
+
+    env = Chatter()
+    recalls(env, [MemoryOp.add("ok")], *[[MemoryOp.update("m1", "ok")]] * 599)
+    assert max(len(entry.provenance) for entry in env.bank.history("m1")) == MAX_CREDIT

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import memgym  # noqa: F401 - registers the environments
 from memgym.envs.text import Phase
+from memgym.errors import InvalidOperation
 from memgym.memory import MemoryOp, as_action
 from memgym.wrappers.slot_actions import SlotActions
 from memgym.wrappers.text_actions import TextActions, parse_text_action
@@ -33,6 +34,7 @@ def make(**kwargs: Any) -> gym.Env:
         ('{"ops": [], "answer": "Oslo"}', [], "Oslo"),
         ('Sure!\n```json\n{"answer": "Oslo"}\n```\nDone.', [], "Oslo"),
         ('{"op": "SEARCH", "text": "tea", "attrs": {"k": 3}}', [MemoryOp.search("tea", 3)], ""),
+        ('{"op": "ADD", "text": "use ```x = 1``` here"}', [MemoryOp.add("use ```x = 1``` here")], ""),
     ],
 )
 def test_string_is_read_as_an_action(text: str, ops: list[MemoryOp], answer: str) -> None:
@@ -50,6 +52,9 @@ def test_string_is_read_as_an_action(text: str, ops: list[MemoryOp], answer: str
         '{"ops": {}}',
         '{"answer": 3}',
         '{"op": "EAT"}',
+        '{"op": 1e999}',
+        '{"op": "ADD", "text": "\\ud800"}',
+        '{"answer": "\\ud800"}',
         '{"ops": [3]}',
         '{"op": "ADD", "text": "x", "sudo": true}',
         "[" * 100_000,
@@ -70,8 +75,6 @@ def test_malformed_string_is_a_counted_noop(text: str) -> None:
 
 @given(st.text())
 def test_any_string_either_parses_or_is_refused(text: str) -> None:
-    from memgym.errors import InvalidOperation
-
     try:
         action = parse_text_action(text)
     except InvalidOperation:
@@ -114,6 +117,18 @@ def test_refused_write_leaves_the_slot_as_it_was() -> None:
     observation, *_, info = env.step([1, 0, 0])
     assert info["refused"]
     assert observation["memory"][0]["id"] == ""
+
+
+@pytest.mark.parametrize(
+    "action", [[1, -1, -7], [77, 0, 0], [1, 99, 0], [1, 0], [1.5, 0, 0], 1, "1", None, [[1], [0, 0]]]
+)
+def test_action_outside_the_space_of_slots_raises_and_writes_nothing(action: Any) -> None:
+    env = SlotActions(make(**CHOICE), num_slots=8, num_choices=4)
+    env.reset(seed=0)
+    with pytest.raises(InvalidOperation, match="MultiDiscrete"):
+        env.step(action)
+    assert len(env.unwrapped.bank) == 0  # type: ignore[attr-defined]
+    assert len(env.step(np.array([1, 7, 3]))[0]["memory"]) == 8
 
 
 def test_choice_index_is_the_answer() -> None:

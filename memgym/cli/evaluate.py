@@ -37,7 +37,7 @@ def evaluate(
     budget: Annotated[
         int | None, typer.Option(help="Bytes of the memory bank in text tasks, instead of the suite's.")
     ] = None,
-    workers: Annotated[int, typer.Option(help="Processes; by default one a CPU core.")] = 0,
+    workers: Annotated[int | None, typer.Option(help="Processes; by default one a CPU core.")] = None,
 ) -> None:
     """Play a suite with one or more agents and write a result bundle for each.
 
@@ -52,9 +52,12 @@ def evaluate(
 
         memgym evaluate --agent my_package.agents:MyAgent --suite rewriting --out results
     """
-    for name, value in (("--episodes", episodes), ("--seeds", seeds), ("--budget", budget)):
+    numbers = {"--episodes": episodes, "--seeds": seeds, "--budget": budget, "--workers": workers}
+    for name, value in numbers.items():
         if value is not None and value < 1:
             raise typer.BadParameter(f"{name} is at least 1, not {value}.")
+    if out.exists() and not out.is_dir():
+        raise typer.BadParameter(f"--out is a folder, and {out} is a file.")
     chosen = get_suite(suite).resized(episodes, seeds, budget)
     names = dict.fromkeys(name for part in agents for name in part.split(",") if name)
     console = Console()
@@ -64,6 +67,9 @@ def evaluate(
     for task in chosen.tasks:
         if reason := task.missing():
             console.print(f"[yellow]skipped[/yellow] {task.title}: {reason}", highlight=False)
+    for finished in filter(core.is_finished, plans):
+        name = finished.card["name"]
+        console.print(f"{name}: finished before, not played again ({finished.folder})", highlight=False)
     with progress("evaluating") as report:
         folders = core.run(
             plans,

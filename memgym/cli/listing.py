@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from memgym.core.suites import SUITES, get_suite
@@ -63,7 +64,7 @@ def _describe(agents: Registry, name: str) -> str:
     try:
         return _first_line(agents.resolve(name))
     except DependencyMissing as missing:
-        return f"(not installed: {missing})"
+        return escape(f"(not installed: {missing})")
 
 
 def _first_line(thing: object) -> str:

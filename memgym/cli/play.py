@@ -45,7 +45,12 @@ def play(
     name = env_id if "/" in env_id else f"memgym/{env_id}"
     if name not in ENVIRONMENTS:
         ENVIRONMENTS.resolve(name)  # raises with near matches
-    env = gym.make(name, render_mode="ansi", disable_env_checker=True, **_arguments(arg or []))
+    if seed < 0:
+        raise typer.BadParameter(f"--seed is at least 0, not {seed}.")
+    try:
+        env = gym.make(name, render_mode="ansi", disable_env_checker=True, **_arguments(arg or []))
+    except (TypeError, ValueError) as error:  # an unknown argument, or one out of its range
+        raise typer.BadParameter(f"--arg: {error}") from None
     console = Console()
     if agent:
         _watch(console, env, agent, seed, delay)

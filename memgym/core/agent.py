@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import gymnasium as gym
@@ -62,6 +63,8 @@ class Agent(ABC):
     """
 
     card: AgentCard
+    files: tuple[Path, ...] = ()
+    """What it behaves by besides its code, e.g. weights; their bytes are part of a result's identity."""
     families: ClassVar[tuple[str, ...]] = ("control", "text")
 
     @abstractmethod

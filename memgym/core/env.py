@@ -49,6 +49,12 @@ class MemoryEnv(gym.Env[ObsType, ActType], Generic[ObsType, ActType]):
 
     def _begin(self, seed: int | None, options: dict[str, Any] | None) -> int:
         """Start an episode and return its key; call first in `reset`."""
+        options = options or {}
+        unknown = set(options) - {"episode"}
+        if unknown:
+            raise ValueError(f"unknown reset option {sorted(unknown)[0]!r}; there is 'episode'.")
+        if int(options.get("episode", 0)) < 0:
+            raise ValueError(f"episode is at least 0, not {options['episode']}.")
         super().reset(seed=seed)
         if seed is None and self._seed is None:
             self._np_random, self._np_random_seed = seeding.np_random()
@@ -56,13 +62,7 @@ class MemoryEnv(gym.Env[ObsType, ActType], Generic[ObsType, ActType]):
         if seed is not None:
             self._seed, self._episode = seed & MASK64, -1
         assert self._seed is not None
-        options = options or {}
-        unknown = set(options) - {"episode"}
-        if unknown:
-            raise ValueError(f"unknown reset option {sorted(unknown)[0]!r}; there is 'episode'.")
         self._episode = int(options.get("episode", self._episode + 1))
-        if self._episode < 0:
-            raise ValueError(f"episode is at least 0, not {self._episode}.")
         return episode_key(self._seed, self._episode, stream_id(f"{type(self).__name__}/{self.split}"))
 
     def oracle_state(self) -> dict[str, Any]:

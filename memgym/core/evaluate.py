@@ -8,7 +8,9 @@ import gzip
 import json
 import multiprocessing
 import platform
+import re
 import shutil
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -21,13 +23,13 @@ import gymnasium as gym
 import numpy as np
 
 from memgym.core.agent import AgentCard
-from memgym.core.result import HEADER_FILE, TaskRow, canonical_json, read_bundle, write_bundle
-from memgym.core.shards import AgentSpec, Shard, family_of, make_env, metric_of, run_shard
+from memgym.core.result import HEADER_FILE, NAME, TaskRow, canonical_json, read_bundle, write_bundle
+from memgym.core.shards import AgentSpec, Shard, family_of, fingerprint, make_env, metric_of, run_shard
 from memgym.core.suites import PROTOCOL, Suite, Task, reserved_seeds
 from memgym.errors import MemgymError, ResultInvalid
 from memgym.version import VERSION
 
-__all__ = ["AgentSpec", "Plan", "plan", "run", "summarise", "task_rows", "versions"]
+__all__ = ["AgentSpec", "Plan", "is_finished", "plan", "run", "summarise", "task_rows", "versions"]
 
 SHARDS = "shards"
 SHARDS_PER_SEED = 10  # small enough that little is lost by an interruption
@@ -61,6 +63,8 @@ def plan(agent: AgentSpec, suite: Suite, out: Path) -> Plan:
     """Which tasks of a suite an agent can play on this machine; the others are listed with the reason."""
     made = agent.make()
     card = _card(made, agent)
+    if not re.match(NAME, card["name"]):
+        raise MemgymError(f"an agent's name is letters, digits, '.', '_' and '-', not {card['name']!r}.")
     tasks, skipped = [], []
     for task in suite.tasks:
         reason = task.missing() or _cannot_play(made, task)
@@ -91,6 +95,9 @@ def run(
         ResultInvalid: a folder holds the finished result of another run.
         MemgymError: a worker process was killed; run again to resume.
     """
+    names = [one.card["name"] for one in plans]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise MemgymError(f"two agents are called {min(twice)!r}: give one of their cards another name.")
     for one in plans:
         if not one.tasks:
             reasons = "; ".join(f"{row['task']}: {row['reason']}" for row in one.skipped)
@@ -100,14 +107,14 @@ def run(
     for one in plans:
         shards = one.shards
         total += len(shards)
-        finished = _is_finished(one)
+        finished = is_finished(one)
         open_shards = [] if finished else [s for s in shards if not _shard_path(one, s).is_file()]
         done += len(shards) - len(open_shards)
         todo += [(one, shard) for shard in open_shards]
     for number, shard in enumerate(_run_shards(todo, workers), done + 1):
         on_shard(shard, number, total)
     for one in plans:
-        if not _is_finished(one):
+        if not is_finished(one):
             _merge(one)
     return [one.folder for one in plans]
 
@@ -186,7 +193,7 @@ def _merge(one: Plan) -> None:
     rows, timings = [], []
     traces: dict[str, list[dict[str, Any]]] = {task.name: [] for task in one.tasks}
     for shard in one.shards:
-        content = json.loads(gzip.decompress(_shard_path(one, shard).read_bytes()))
+        content = _read_shard(shard, _shard_path(one, shard))
         rows += content["rows"]
         timings += content["timings"]
         traces[shard.task.name] += content["traces"]
@@ -204,11 +211,24 @@ def _merge(one: Plan) -> None:
         traces=traces,
         timings=timings,
     )
-    shutil.rmtree(one.folder / SHARDS)
+    shutil.rmtree(one.folder / SHARDS, ignore_errors=True)  # another run may be doing the same
 
 
-def _is_finished(one: Plan) -> bool:
-    """Whether the folder holds exactly this plan's result."""
+def _read_shard(shard: Shard, path: Path) -> dict[str, Any]:
+    """What a shard holds; one that a full disk or a power cut has damaged is played again."""
+    try:
+        return json.loads(gzip.decompress(path.read_bytes()))
+    except (OSError, EOFError, ValueError, zlib.error):
+        run_shard(shard, path)
+        return json.loads(gzip.decompress(path.read_bytes()))
+
+
+def is_finished(one: Plan) -> bool:
+    """Whether the folder holds this plan's result.
+
+    One that lacks tasks for which a dataset was missing then is not finished: the whole plan is played. One
+    that has more tasks, from when a dataset was still here, is.
+    """
     if not (one.folder / HEADER_FILE).is_file():
         return False
     header = read_bundle(one.folder).header
@@ -218,13 +238,12 @@ def _is_finished(one: Plan) -> bool:
             raise ResultInvalid(
                 f"{one.folder} holds a result with another {name}. Choose another --out, or remove it."
             )
-    names = [task["name"] for task in header["tasks"]]
-    if names != [task.name for task in one.tasks] or header["versions"]["memgym"] != VERSION:
+    if header["versions"]["memgym"] != VERSION:
         raise ResultInvalid(
-            f"{one.folder} holds a result of other tasks or of another memgym. Choose another --out, "
-            "or remove it."
+            f"{one.folder} holds a result of memgym {header['versions']['memgym']}. Choose another --out."
         )
-    return True
+    played = {task["name"] for task in header["tasks"]}
+    return played >= {task.name for task in one.tasks}
 
 
 def _shard_path(one: Plan, shard: Shard) -> Path:
@@ -247,7 +266,11 @@ def _card(agent: Any, spec: AgentSpec) -> dict[str, Any]:
     card = getattr(agent, "card", None)
     if not isinstance(card, AgentCard):
         card = AgentCard(name=spec.name.replace(":", "."), kind="rl", description=type(agent).__name__)
-    return {**card.to_dict(), "config": dict(spec.config)}
+    return {
+        **card.to_dict(),
+        "config": dict(spec.config),
+        "extra": {**card.extra, "code_sha256": fingerprint(agent, spec)},
+    }
 
 
 def _cannot_play(agent: Any, task: Task) -> str:

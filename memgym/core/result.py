@@ -3,7 +3,8 @@
 ::
 
     submission.json       header: agent card, versions, tasks with their exact arguments and seeds, summary,
-                          a sha256 of every other file, and a seal of each of its own sections
+                          a sha256 of every other file as it lies there ("manifest") and of its unpacked lines
+                          ("content"), and a seal of each of its own sections
     episodes.jsonl.gz     one line an episode: what happened, as raw numbers
     traces/<task>.jsonl.gz   one line an episode: every action
     timings.jsonl.gz      one line an episode: CPU seconds; not part of the digest
@@ -15,12 +16,15 @@ is ever followed.
 import gzip
 import hashlib
 import json
+import math
 import os
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from memgym.core.suites import MAX_EPISODES, MAX_SEEDS
 from memgym.errors import DependencyMissing, ResultInvalid
 
 try:
@@ -47,16 +51,21 @@ __all__ = [
 SCHEMA = "memgym-result/1"
 HEADER_FILE, EPISODES_FILE, TIMINGS_FILE = "submission.json", "episodes.jsonl.gz", "timings.jsonl.gz"
 MAX_HEADER_BYTES = 2 << 20
-MAX_LINES_BYTES = 1 << 30  # of one file, unpacked
-MAX_LINE_BYTES = 64 << 20
-SECTIONS = ("agent", "versions", "tasks", "skipped", "summary", "manifest")
+MAX_FILE_BYTES = 256 << 20  # of one file, unpacked
+MAX_LINE_BYTES = 16 << 20  # unpacked; the longest of a real LoCoMo conversation is half a MiB
+MAX_VALUES = 1 << 20  # in one JSON text: a value takes up to a hundred times the memory of its text
+MAX_DEPTH = 64
+SECTIONS = ("agent", "versions", "tasks", "skipped", "summary", "manifest", "content")
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+
+Size = Annotated[int, Field(ge=0, lt=2**53)]  # a float holds it exactly
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class Strict(BaseModel):
-    """Unknown fields, NaN and infinities are refused."""
+    """Unknown fields, values of another type (a bool for an int), NaN and infinities are refused."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True)
 
 
 class TaskRow(Strict):
@@ -68,28 +77,28 @@ class TaskRow(Strict):
     kwargs: dict[str, Any]
     family: Literal["control", "text"]
     metric: str = Field(max_length=64)
-    episodes: int = Field(ge=1, le=1_000_000)
-    seeds: list[int] = Field(min_length=1, max_length=10_000)
+    episodes: int = Field(ge=1, le=MAX_EPISODES)
+    seeds: list[Seed] = Field(min_length=1, max_length=MAX_SEEDS)
 
 
 class EpisodeRow(Strict):
     """What happened in one episode. `bank_bytes` and `agent_bytes` are peaks."""
 
     task: str
-    seed: int
-    episode: int
+    seed: Seed
+    episode: Size
     # "return" is a Python keyword
     ret: float = Field(alias="return")
-    length: int = Field(ge=0)
+    length: Size
     terminated: bool
     truncated: bool
     score: float
     success: bool
     metrics: dict[str, float]
-    bank_bytes: int = Field(ge=0)
-    agent_bytes: int = Field(ge=0)
-    ops: dict[str, int]
-    refused: int = Field(ge=0)
+    bank_bytes: Size
+    agent_bytes: Size
+    ops: dict[str, Size]
+    refused: Size
     questions: list[dict[str, bool | float | str]]
     error: str | None
     hash: str
@@ -113,6 +122,7 @@ class Header(Strict):
     skipped: list[dict[str, str]]
     summary: dict[str, Any]
     manifest: dict[str, str]
+    content: dict[str, str]
     digest: str
     seals: dict[str, str]
 
@@ -163,7 +173,42 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 def pack_lines(rows: Iterable[Mapping[str, Any]]) -> bytes:
     """Rows as gzipped JSON lines; equal rows give equal bytes."""
-    return gzip.compress(b"".join(canonical_json(row) + b"\n" for row in rows), mtime=0)
+    packed = gzip.compress(b"".join(canonical_json(row) + b"\n" for row in rows), mtime=0)
+    return (
+        packed[:9] + b"\xff" + packed[10:]
+    )  # the operating system, which versions of Python fill differently
+
+
+def parse_json(data: bytes) -> Any:
+    """Parse a stranger's JSON into values that can be written again, hashed and compared.
+
+    Raises:
+        ValueError: not UTF-8, not JSON, NaN, an infinity (``1e999`` is one), an integer beyond 64 bits, half
+            of a surrogate pair, nested too deeply, or too many values.
+        RecursionError: nested too deeply even for the parser.
+    """
+    if sum(map(data.count, (b",", b"[", b"{"))) > MAX_VALUES:
+        raise ValueError(f"more than {MAX_VALUES} values")
+    value = json.loads(data.decode(), parse_constant=_refuse)
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        below: list[Any] = []
+        for part in level:
+            if isinstance(part, dict):
+                below += part
+                below += part.values()
+            elif isinstance(part, list):
+                below += part
+            elif isinstance(part, str):
+                part.encode()  # half of a surrogate pair raises
+            elif isinstance(part, float) and not math.isfinite(part):
+                raise ValueError("a number is not finite")
+            elif isinstance(part, int) and not -(2**63) < part < 2**63:
+                raise ValueError("an integer is beyond 64 bits")
+        if not below:
+            return value
+        level = below
+    raise ValueError(f"nested more than {MAX_DEPTH} deep")
 
 
 def unpack_lines(path: Path) -> Iterator[dict[str, Any]]:
@@ -172,31 +217,48 @@ def unpack_lines(path: Path) -> Iterator[dict[str, Any]]:
     Raises:
         ResultInvalid: missing, not gzip, not JSON, or too large; names file and line.
     """
-    total = 0
+    number = total = 0
     try:
         with gzip.open(path, "rb") as file:
-            number = 0
             while line := file.readline(MAX_LINE_BYTES + 1):
                 number += 1
                 total += len(line)
-                if len(line) > MAX_LINE_BYTES or total > MAX_LINES_BYTES:
+                if len(line) > MAX_LINE_BYTES or total > MAX_FILE_BYTES:
                     raise ResultInvalid(f"{path.name}, line {number}: larger than a result may be.")
-                row = json.loads(line, parse_constant=_refuse)
+                row = parse_json(line)
                 if not isinstance(row, dict):
                     raise ResultInvalid(f"{path.name}, line {number}: not a JSON object.")
                 yield row
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise ResultInvalid(f"{path.name} cannot be read: {error}.") from error
     except (ValueError, RecursionError) as error:
         if isinstance(error, ResultInvalid):
             raise
-        raise ResultInvalid(f"{path.name}: not JSON lines: {error}.") from error
+        raise ResultInvalid(f"{path.name}, line {number}: not JSON of a result: {error}.") from error
+
+
+def sha256_unpacked(path: Path) -> str:
+    """sha256 of what a gzipped file holds, which is the same whatever compressed it.
+
+    Raises:
+        ResultInvalid: not gzip, or too large.
+    """
+    digest, total = hashlib.sha256(), 0
+    try:
+        with gzip.open(path, "rb") as file:
+            while chunk := file.read(1 << 20):
+                total += len(chunk)
+                if total > MAX_FILE_BYTES:
+                    raise ResultInvalid(f"{path.name}: larger than a result may be.")
+                digest.update(chunk)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ResultInvalid(f"{path.name} cannot be read: {error}.") from error
+    return digest.hexdigest()
 
 
 def digest_of(header: Mapping[str, Any]) -> str:
-    """What two runs that did the same have in common: everything but versions and dates."""
-    manifest = {name: sha for name, sha in header["manifest"].items() if name != TIMINGS_FILE}
-    return seal([header["protocol"], header["suite"], header["agent"], header["tasks"], manifest])
+    """What two runs that did the same have in common: everything but versions, dates and times."""
+    return seal([header[name] for name in ("protocol", "suite", "agent", "tasks", "content")])
 
 
 def write_bundle(
@@ -219,6 +281,7 @@ def write_bundle(
     files |= {f"traces/{task}.jsonl.gz": pack_lines(rows) for task, rows in traces.items()}
     for name, data in files.items():
         write_atomically(folder / name, data)
+    content = {name: sha256_unpacked(folder / name) for name in sorted(files) if name != TIMINGS_FILE}
     header: dict[str, Any] = {
         "schema": SCHEMA,
         "protocol": protocol,
@@ -230,6 +293,7 @@ def write_bundle(
         "skipped": [dict(row) for row in skipped],
         "summary": dict(summary),
         "manifest": {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())},
+        "content": content,
     }
     header = json.loads(canonical_json(header))  # tuples become lists, as a reader will see them
     header["digest"] = digest_of(header)
@@ -259,12 +323,13 @@ def read_bundle(folder: Path) -> Bundle:
     if set(header["manifest"]) != expected:
         odd = sorted(set(header["manifest"]) ^ expected)[0]
         raise ResultInvalid(f"{HEADER_FILE}: the manifest and the tasks disagree about {odd!r}.")
-    for name, sha in header["manifest"].items():
-        path = folder / name
-        if not path.is_file() or path.is_symlink():
-            raise ResultInvalid(f"{name} is missing.")
-        if sha256_file(path) != sha:
-            raise ResultInvalid(f"{name} was changed: its checksum is not the one in {HEADER_FILE}.")
+    if set(header["content"]) != expected - {TIMINGS_FILE}:
+        odd = sorted(set(header["content"]) ^ (expected - {TIMINGS_FILE}))[0]
+        raise ResultInvalid(f"{HEADER_FILE}: the content and the tasks disagree about {odd!r}.")
+    for name in header["manifest"]:
+        _check_file(folder / name, name, header)
+    for _ in unpack_lines(folder / TIMINGS_FILE):
+        pass  # nothing follows from times, but they are as well formed as the rest
     episodes = []
     for number, row in enumerate(unpack_lines(folder / EPISODES_FILE), 1):
         try:
@@ -273,6 +338,15 @@ def read_bundle(folder: Path) -> Bundle:
             raise ResultInvalid(f"{EPISODES_FILE}, line {number}: {_first(error)}") from None
         episodes.append(row)
     return Bundle(folder, header, episodes)
+
+
+def _check_file(path: Path, name: str, header: Mapping[str, Any]) -> None:
+    if not path.is_file() or path.is_symlink():
+        raise ResultInvalid(f"{name} is missing.")
+    if sha256_file(path) != header["manifest"][name]:
+        raise ResultInvalid(f"{name} was changed: its checksum is not the one in {HEADER_FILE}.")
+    if name in header["content"] and sha256_unpacked(path) != header["content"][name]:
+        raise ResultInvalid(f"{name}: its content is not the one that {HEADER_FILE} names.")
 
 
 def find_bundles(folder: Path) -> list[Path]:
@@ -309,7 +383,7 @@ def read_header(folder: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAX_HEADER_BYTES:
             raise ResultInvalid(f"{path} is larger than {MAX_HEADER_BYTES} bytes.")
-        header = json.loads(path.read_bytes(), parse_constant=_refuse)
+        header = parse_json(path.read_bytes())
         Header.model_validate(header)
     except FileNotFoundError:
         raise ResultInvalid(f"{folder} is not a result bundle: it has no {HEADER_FILE}.") from None
@@ -318,27 +392,22 @@ def read_header(folder: Path) -> dict[str, Any]:
     except (ValueError, RecursionError, OSError) as error:
         if isinstance(error, ResultInvalid):
             raise
-        raise ResultInvalid(f"{path} is not JSON: {error}.") from None
+        raise ResultInvalid(f"{path} is not JSON of a result: {error}.") from None
     return header
 
 
-def read_traces(folder: Path, task: str) -> dict[tuple[str, int, int], list[Any]]:
-    """The actions of one task's episodes by (task, seed, episode).
+def read_traces(folder: Path, task: str) -> Iterator[tuple[tuple[int, int], list[Any]]]:
+    """The actions of one task, an episode at a time, in the order of the file: ((seed, episode), actions).
 
     Raises:
-        ResultInvalid: a line without the expected fields, or an episode twice.
+        ResultInvalid: a line without the expected fields.
     """
     name = f"traces/{task}.jsonl.gz"
-    traces: dict[tuple[str, int, int], list[Any]] = {}
     for number, row in enumerate(unpack_lines(folder / name), 1):
         kinds = {key: type(value) for key, value in row.items()}
         if kinds != {"seed": int, "episode": int, "actions": list}:
             raise ResultInvalid(f"{name}, line {number}: expected seed, episode and actions.")
-        key = (task, row["seed"], row["episode"])
-        if key in traces:
-            raise ResultInvalid(f"{name}, line {number}: seed {key[1]}, episode {key[2]} comes twice.")
-        traces[key] = row["actions"]
-    return traces
+        yield (row["seed"], row["episode"]), row["actions"]
 
 
 def _refuse(constant: str) -> None:
@@ -347,5 +416,5 @@ def _refuse(constant: str) -> None:
 
 def _first(error: ValidationError) -> str:
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return f"{where}: {first['msg']}."
+    where = ascii(".".join(str(part) for part in first["loc"]))[1:-1]  # names in it are a stranger's
+    return f"{where[:200]}: {first['msg']}."

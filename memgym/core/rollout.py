@@ -5,8 +5,9 @@ from typing import Any
 import gymnasium as gym
 
 from memgym.core.trace import Episode, Recorder
+from memgym.errors import InvalidOperation
 
-__all__ = ["play_episode", "replay_episode"]
+__all__ = ["play_episode", "replay_episode", "void"]
 
 MAX_STEPS = 10_000_000  # no registered task comes near; a third-party environment might never end
 
@@ -23,8 +24,9 @@ def play_episode(agent: Any, env: gym.Env, recorder: Recorder, seed: int, episod
         episode: number in that stream.
 
     Returns:
-        What happened. An exception of the agent ends the episode with `error` set, score 0 and no success:
-        it is a result, not a reason to stop or to try again. One of the environment passes through.
+        What happened. An exception of the agent, or an action outside the space, ends the episode with
+        `error` set and everything scored 0: it is a result, not a reason to stop or to try again. An
+        exception of the environment passes through.
     """
     if hasattr(agent, "seed"):
         agent.seed(_agent_seed(seed, episode))
@@ -38,13 +40,27 @@ def play_episode(agent: Any, env: gym.Env, recorder: Recorder, seed: int, episod
         except Exception as raised:
             error = f"{type(raised).__name__}: {raised}"
             break
-        observation, _, terminated, truncated, _ = env.step(action)
+        try:
+            observation, _, terminated, truncated, _ = env.step(action)
+        except Exception as raised:
+            if not isinstance(raised, InvalidOperation) and _contains(env.action_space, action):
+                raise
+            error = f"action refused: {raised}"
+            break
         start, done = False, terminated or truncated
     record = recorder.close_record()
     record.agent_bytes = agent_bytes
     if error is not None:
-        record.error, record.score, record.success = error[:500], 0.0, False
+        # a traceback may quote anything; what is written must be UTF-8
+        void(record, error[:500].encode("utf-8", "backslashreplace").decode())
     return record
+
+
+def void(record: Episode, error: str) -> None:
+    """Score a failed episode: 0 in all, and 0 for each question that it had answered."""
+    record.error, record.score, record.success = error, 0.0, False
+    for question in record.questions:
+        question["score"], question["is_correct"] = 0.0, False
 
 
 def replay_episode(recorder: Recorder, seed: int, episode: int, actions: list[Any]) -> Episode:
@@ -58,6 +74,13 @@ def replay_episode(recorder: Recorder, seed: int, episode: int, actions: list[An
         if terminated or truncated:
             break
     return recorder.close_record()
+
+
+def _contains(space: gym.Space, action: Any) -> bool:
+    try:
+        return bool(space.contains(action))
+    except Exception:  # some spaces raise on values far outside
+        return False
 
 
 def _agent_seed(seed: int, episode: int) -> int:

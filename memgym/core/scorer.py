@@ -4,6 +4,7 @@ import re
 import string
 from collections import Counter
 
+from memgym.memory.lexical import STOP_WORDS
 from memgym.stream import UNKNOWN, Question, Verdict
 
 __all__ = ["exact_match", "is_abstention", "normalise", "score_answer", "token_f1"]
@@ -17,6 +18,11 @@ ABSTENTIONS = (
     "i do not know",
     "unknown",
     "no answer",
+)
+# words that an abstention may hold besides its phrase and function words; any other is an answer
+FILLERS = frozenset(
+    """mentioned information available know dont unknown answer sorry conversation dialogue context text
+    memory provided given said told question asked anything im afraid""".split()
 )
 
 
@@ -45,9 +51,17 @@ def token_f1(prediction: str, gold: str) -> float:
 
 
 def is_abstention(answer: str) -> bool:
-    """Whether an answer declines: empty, or one of the usual phrases."""
+    """Whether an answer declines and says nothing else: empty, or one of the usual phrases.
+
+    >>> is_abstention("Sorry, that is not mentioned."), is_abstention("Oslo, or unknown")
+    (True, False)
+    """
     plain = " ".join(answer.lower().translate(PUNCTUATION).split())
-    return not plain or any(phrase in plain for phrase in ABSTENTIONS)
+    if not plain:
+        return True
+    if not any(phrase in plain for phrase in ABSTENTIONS):
+        return False
+    return all(word in STOP_WORDS or word in FILLERS for word in plain.split())
 
 
 def _mentions(answer: str, values: tuple[str, ...]) -> bool:

@@ -1,6 +1,8 @@
 """A shard: some episodes of one agent on one task and seed, a pure function of its key."""
 
 import gzip
+import hashlib
+import inspect
 import json
 import time
 from collections.abc import Mapping
@@ -19,7 +21,16 @@ from memgym.core.trace import Episode, Recorder
 from memgym.registry import load_object
 from memgym.version import VERSION
 
-__all__ = ["AgentSpec", "Shard", "episode_row", "family_of", "make_env", "metric_of", "run_shard"]
+__all__ = [
+    "AgentSpec",
+    "Shard",
+    "episode_row",
+    "family_of",
+    "fingerprint",
+    "make_env",
+    "metric_of",
+    "run_shard",
+]
 
 
 @dataclass(frozen=True)
@@ -61,6 +72,26 @@ class Shard:
             self.count,
         ]
         return blake2b(canonical_json(key), digest_size=16).hexdigest()
+
+
+def fingerprint(agent: Any, spec: AgentSpec) -> str:
+    """sha256 of the source files and weights that an agent behaves by, as far as they can be told.
+
+    It is on the card, so that shards of an agent that was changed meanwhile are not mixed with new ones.
+    """
+    agents = load_object("memgym.agents:AGENTS")
+    parts = [agents.resolve(spec.name), type(agent), getattr(agent, "make_policy", None)]
+    files = {Path(path) for path in getattr(agent, "files", ())}
+    for part in parts:
+        try:
+            source = inspect.getsourcefile(inspect.unwrap(part)) if part is not None else None
+        except TypeError:  # built in, or made at run time
+            continue
+        files |= {Path(source)} if source else set()
+    digest = hashlib.sha256()
+    for file in sorted(files):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def make_env(task: Task) -> gym.Env:

@@ -11,7 +11,8 @@ from memgym.registry import Registry
 __all__ = ["PROTOCOL", "SUITES", "Suite", "Task", "get_suite", "reserved_seeds"]
 
 PROTOCOL = "2026.1"
-RESIZES = ("episodes", "seeds", "budget")
+MAX_EPISODES, MAX_SEEDS = 1_000_000, 10_000  # of a task
+LIMITS = {"episodes": MAX_EPISODES, "seeds": MAX_SEEDS, "budget": 1 << 40}  # what `Suite.resized` takes
 
 
 @dataclass(frozen=True)
@@ -66,27 +67,37 @@ class Suite:
         """The same suite with other numbers; `budget` applies to the text tasks.
 
         A resized suite is another suite: its name says so, and its results are never ranked with the original's.
+        Resized again, the later numbers count.
+
+        Raises:
+            ValueError: a number below 1, or larger than a result may have.
         """
-        for name, number in (("episodes", episodes), ("seeds", num_seeds), ("budget", budget)):
-            if number is not None and number < 1:
-                raise ValueError(f"{name} is at least 1, not {number}.")
-        if episodes is None and num_seeds is None and budget is None:
+        given = {"episodes": episodes, "seeds": num_seeds, "budget": budget}
+        given = {key: number for key, number in given.items() if number is not None}
+        for key, number in given.items():
+            if not 1 <= number <= LIMITS[key]:
+                raise ValueError(f"{key} is from 1 to {LIMITS[key]}, not {number}.")
+        if not given:
             return self
-        changes: dict[str, Any] = {"episodes": episodes, "num_seeds": num_seeds}
-        changes = {key: value for key, value in changes.items() if value is not None}
-        tasks = [replace(task, **changes) for task in self.tasks]
+        tasks = self.tasks
+        if episodes is not None:
+            tasks = [replace(task, episodes=episodes) for task in tasks]
+        if num_seeds is not None:
+            tasks = [replace(task, num_seeds=num_seeds) for task in tasks]
         if budget is not None:
             tasks = [_with_budget(task, budget) for task in tasks]
-        parts = dict(zip(RESIZES, (episodes, num_seeds, budget), strict=True))
-        suffix = "+".join(f"{key}={value}" for key, value in parts.items() if value is not None)
-        return replace(self, name=f"{self.name}+{suffix}", tasks=tuple(tasks))
+        base, *parts = self.name.split("+")
+        numbers = dict(part.split("=") for part in parts) | given
+        suffix = "".join(f"+{key}={numbers[key]}" for key in LIMITS if key in numbers)
+        return replace(self, name=base + suffix, tasks=tuple(tasks))
 
 
 def _with_budget(task: Task, budget: int) -> Task:
     if "memory_budget" not in task.kwargs:
         return task
     kwargs = {**task.kwargs, "memory_budget": budget}
-    return replace(task, kwargs=kwargs, title=f"{task.title} (bank of {budget} bytes)")
+    title = task.title.partition(" (bank of ")[0]  # of an earlier resize
+    return replace(task, kwargs=kwargs, title=f"{title} (bank of {budget} bytes)")
 
 
 def reserved_seeds(task: Task, protocol: str = PROTOCOL) -> list[int]:
@@ -164,7 +175,7 @@ def get_suite(name: str) -> Suite:
     Only registered names are followed, so that a name in a stranger's file imports nothing new.
 
     Raises:
-        UnknownName: no such suite, or a suffix that `resized` does not write.
+        UnknownName: no such suite, or a suffix that `resized` does not write, or a number that it does not take.
     """
     base, *parts = name.split("+")
     if ":" in base:
@@ -173,7 +184,10 @@ def get_suite(name: str) -> Suite:
     numbers: dict[str, int] = {}
     for part in parts:
         key, _, value = part.partition("=")
-        if key not in RESIZES or key in numbers or not value.isdecimal():
-            raise UnknownName(f"{part!r} in suite {name!r} is none of {', '.join(RESIZES)}=NUMBER.")
+        if key not in LIMITS or key in numbers or not value.isdecimal() or len(value) > 20:
+            raise UnknownName(f"{part[:80]!r} in the suite's name is none of {', '.join(LIMITS)}=NUMBER.")
         numbers[key] = int(value)
-    return suite.resized(numbers.get("episodes"), numbers.get("seeds"), numbers.get("budget"))
+    try:
+        return suite.resized(numbers.get("episodes"), numbers.get("seeds"), numbers.get("budget"))
+    except ValueError as error:
+        raise UnknownName(f"no suite {name!r}: {error}") from None

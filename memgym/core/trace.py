@@ -8,6 +8,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from memgym.errors import InvalidOperation
 from memgym.memory.ops import OpKind
 
 __all__ = ["Episode", "Recorder", "plain"]
@@ -143,8 +144,8 @@ def _numbers(info: Mapping[str, Any]) -> dict[str, float]:
 
 def _kind_name(op: Any) -> str:
     try:
-        return OpKind(int(op["kind"])).name
-    except (KeyError, TypeError, ValueError):
+        return OpKind.parse(op["kind"] if "kind" in op else op["op"]).name
+    except (InvalidOperation, KeyError, TypeError):
         return "MALFORMED"
 
 
@@ -164,4 +165,6 @@ def _feed(digest: Any, value: Any) -> None:
             _feed(digest, part)
     else:
         array = np.asarray(value)
+        if array.dtype.hasobject:
+            raise TypeError(f"an observation holds {type(value).__name__}, which has no fixed bytes to hash.")
         digest.update(f"a{array.dtype.str}{array.shape}:".encode() + array.tobytes())

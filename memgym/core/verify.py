@@ -6,17 +6,18 @@ that the named agent chose those actions, nor the bytes that an agent says it re
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from memgym.core.evaluate import summarise, task_rows
-from memgym.core.result import Bundle, canonical_json, read_bundle, read_traces
-from memgym.core.rollout import replay_episode
+from memgym.core.result import EPISODES_FILE, Bundle, canonical_json, read_bundle, read_traces
+from memgym.core.rollout import replay_episode, void
 from memgym.core.shards import episode_row, make_env, metric_of
 from memgym.core.suites import PROTOCOL, Task, get_suite
 from memgym.core.trace import Recorder
-from memgym.errors import InvalidOperation, ResultMismatch, UnknownName
+from memgym.errors import DatasetError, MemgymError, ResultInvalid, ResultMismatch, UnknownName
 from memgym.version import VERSION
 
 __all__ = ["verify"]
@@ -37,26 +38,32 @@ def verify(folder: Path, on_episode: Callable[[int, int], None] = lambda done, t
     Raises:
         ResultInvalid: it cannot be read: schema, checksums, seals.
         ResultMismatch: it can be read, and is not what its own actions give; names the first difference.
+        MemgymError: it cannot be checked on this machine: a dataset or a package is missing.
     """
+    try:
+        return _verify(folder, on_episode)
+    except MemgymError:
+        raise
+    except Exception as error:  # whatever a stranger's file can still provoke, it is the file that is refused
+        raise ResultInvalid(f"{folder}: {type(error).__name__}: {str(error)[:200]}") from error
+
+
+def _verify(folder: Path, on_episode: Callable[[int, int], None]) -> Bundle:
     bundle = read_bundle(folder)
     tasks = _check_header(bundle.header)
     _check_complete(bundle)
     done = 0
-    rows = {(row["task"], row["seed"], row["episode"]): row for row in bundle.episodes}
     for task in tasks:
+        rows = [row for row in bundle.episodes if row["task"] == task.name]
         traces = read_traces(folder, task.name)
-        mine = [row for key, row in rows.items() if key[0] == task.name]
-        if set(traces) != {(row["task"], row["seed"], row["episode"]) for row in mine}:
-            raise ResultMismatch(
-                f"traces/{task.name}.jsonl.gz and the episodes are not of the same episodes."
-            )
-        env = make_env(task)
-        recorder = Recorder(env, metric_of(env))
-        for row in mine:
-            _check_episode(recorder, row, traces[task.name, row["seed"], row["episode"]])
-            done += 1
-            on_episode(done, len(rows))
-        env.close()
+        with closing(make_env(task)) as env:
+            recorder = Recorder(env, metric_of(env))
+            for row in rows:
+                _check_episode(recorder, row, _actions_of(row, traces))
+                done += 1
+                on_episode(done, len(bundle.episodes))
+        if next(traces, None) is not None:
+            raise ResultMismatch(f"traces/{task.name}.jsonl.gz has more episodes than {EPISODES_FILE}.")
     _compare("summary", bundle.header["summary"], json.loads(canonical_json(summarise(bundle.episodes))))
     return bundle
 
@@ -74,11 +81,15 @@ def _check_header(header: Mapping[str, Any]) -> list[Task]:
         suite = get_suite(header["suite"])
     except UnknownName as error:
         raise ResultMismatch(f"suite: {error}") from None
+    if suite.name != header["suite"]:
+        raise ResultMismatch(f"suite is {header['suite']!r}; its name is {suite.name!r}.")
     skipped = {row.get("task") for row in header["skipped"]}
     known = {task.name: task for task in suite.tasks}
     played = [task["name"] for task in header["tasks"]]
     if len(set(played)) != len(played) or set(played) | skipped != set(known) or set(played) & skipped:
         raise ResultMismatch(f"tasks are {played} and not those of suite {suite.name!r}: {list(known)}.")
+    if not played:
+        raise ResultMismatch("no task was played: all are listed as skipped.")
     tasks = [known[name] for name in played]
     for given, row in zip(header["tasks"], task_rows(tasks), strict=True):
         _compare(f"task {row.name!r}", given, json.loads(canonical_json(row.model_dump())))
@@ -86,35 +97,59 @@ def _check_header(header: Mapping[str, Any]) -> list[Task]:
 
 
 def _check_complete(bundle: Bundle) -> None:
-    expected = [
-        (task["name"], seed, episode)
-        for task in bundle.header["tasks"]
-        for seed in task["seeds"]
-        for episode in range(task["episodes"])
-    ]
     found = [(row["task"], row["seed"], row["episode"]) for row in bundle.episodes]
-    if found == expected:
-        return
-    for kind, odd in (("missing", set(expected) - set(found)), ("unexpected", set(found) - set(expected))):
-        if odd:
-            task, seed, episode = sorted(odd)[0]
-            raise ResultMismatch(f"task {task!r}, seed {seed}, episode {episode} is {kind}.")
-    raise ResultMismatch("episodes come twice, or not in the order of tasks, seeds and episodes.")
+    have, expected = set(found), []
+    # stops at the first that is missing: a header may promise more episodes than memory holds
+    for task, seed, episode in _expected(bundle.header):
+        if (task, seed, episode) not in have:
+            raise ResultMismatch(f"task {task!r}, seed {seed}, episode {episode} is missing.")
+        expected.append((task, seed, episode))
+    for task, seed, episode in sorted(have.difference(expected)):
+        raise ResultMismatch(f"task {task!r}, seed {seed}, episode {episode} is unexpected.")
+    if found != expected:
+        raise ResultMismatch("episodes come twice, or not in the order of tasks, seeds and episodes.")
+
+
+def _expected(header: Mapping[str, Any]) -> Iterator[tuple[str, int, int]]:
+    for task in header["tasks"]:
+        for seed in task["seeds"]:
+            for episode in range(task["episodes"]):
+                yield task["name"], seed, episode
+
+
+def _where(row: Mapping[str, Any]) -> str:
+    return f"task {row['task']!r}, seed {row['seed']}, episode {row['episode']}"
+
+
+def _actions_of(row: Mapping[str, Any], traces: Iterator[tuple[tuple[int, int], list[Any]]]) -> list[Any]:
+    """The actions of an episode, which are the next in the file."""
+    key, actions = next(traces, (None, []))
+    if key != (row["seed"], row["episode"]):
+        raise ResultMismatch(
+            f"{_where(row)}: traces/{row['task']}.jsonl.gz and the episodes are not of the same episodes."
+        )
+    if len(actions) != row["length"]:
+        raise ResultMismatch(
+            f"{_where(row)}: length is {row['length']} in the file, which has {len(actions)} actions."
+        )
+    return actions
 
 
 def _check_episode(recorder: Recorder, row: Mapping[str, Any], actions: list[Any]) -> None:
-    where = f"task {row['task']!r}, seed {row['seed']}, episode {row['episode']}"
+    where = _where(row)
     try:
         played = replay_episode(recorder, row["seed"], row["episode"], actions)
-    except (InvalidOperation, ValueError, TypeError, KeyError, IndexError, AssertionError) as error:
-        raise ResultMismatch(f"{where}: an action cannot be replayed: {error}") from None
+    except DatasetError:
+        raise
+    except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError, AssertionError) as error:
+        raise ResultMismatch(f"{where}: an action cannot be replayed: {str(error)[:200]}") from None
     if len(actions) != played.length:
         raise ResultMismatch(f"{where}: {len(actions)} actions, but the episode ends after {played.length}.")
     ended = played.terminated or played.truncated
     if row["error"] is None and not ended:
         raise ResultMismatch(f"{where}: the actions stop before the episode ends.")
     if row["error"] is not None:  # an agent that failed scores nothing, whatever it did before
-        played.score, played.success = 0.0, False
+        void(played, row["error"])
     again = json.loads(canonical_json(episode_row(row["task"], played)))
     for name, value in again.items():
         if name not in DECLARED:
@@ -129,7 +164,7 @@ def _compare(what: str, given: Any, real: Any) -> None:
     elif isinstance(given, list) and isinstance(real, list) and len(given) == len(real):
         for i, (a, b) in enumerate(zip(given, real, strict=True)):
             _compare(f"{what}[{i}]", a, b)
-    elif given != real or isinstance(given, bool) != isinstance(real, bool):
+    elif given != real or type(given) is not type(real):
         raise ResultMismatch(f"{what} is {_short(given)} in the file and {_short(real)} when replayed.")
 
 

@@ -66,7 +66,7 @@ class DialogueMemory(TextMemoryEnv):
 
     ## Reference Scores
     The oracle scores 1. With four choices a random answer scores 0.25. Always abstaining scores the share of
-    deletion and abstention questions (about 0.3).
+    deletion and abstention questions (about 0.35).
 
     ## Source
     Ours. The question types follow LoCoMo (Maharana et al., 2024), LongMemEval (Wu et al., 2025) and MEME's
@@ -117,5 +117,7 @@ class DialogueMemory(TextMemoryEnv):
 
 
 def _check(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise ValueError(f"{name} is from {low} to {high}, not {value}.")
+    whole = not name.endswith("_rate")
+    if not low <= value <= high or (whole and not isinstance(value, int)):
+        kind = "an integer" if whole else "a number"
+        raise ValueError(f"{name} is {kind} from {low} to {high}, not {value!r}.")

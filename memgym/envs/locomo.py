@@ -143,7 +143,7 @@ class LoCoMo(TextMemoryEnv):
                 yield i, question
 
     def _stream(self, key: int, episode: int) -> Iterator[Item | Question]:
-        # the order belongs to the seed and not to the episode, whose `key` is therefore not used
+        # the order of conversations belongs to the seed, that of the questions to the episode
         order = list(self._conversations)
         CounterRNG(episode_key(self._seed or 0, 0, stream_id("LoCoMo/order"))).shuffle(order)
         conversation = order[episode % len(order)]
@@ -151,7 +151,10 @@ class LoCoMo(TextMemoryEnv):
             for turn in session.turns:
                 yield Item(turn.id, turn.shown_text, turn.speaker, session.time)
         asked_at = conversation.sessions[-1].time
-        for i, question in self._questions(conversation):
+        questions = list(self._questions(conversation))
+        # in the file nearly all adversarial questions come last, so that the place would give them away
+        CounterRNG(key).shuffle(questions)
+        for i, question in questions:
             yield _as_question(question, f"{conversation.id}/qa{i}", asked_at)
 
     def _score(self, question: Question, answer: str) -> Verdict:

@@ -151,7 +151,7 @@ class EndlessTMaze(MemoryEnv[NDArray[np.float32], np.int64]):
     | `length_mode` | str | `"fixed"` | `"uniform"` draws each length from 1 to `corridor_length` |
     | `junction_visible` | bool | False | add the junction flag to the observation |
     | `reward` | str | `"paper"` | `"paper"` or `"authors_2025"` |
-    | `split` | str | `"train"` | `"train"` or `"test"`: two random streams that never meet |
+    | `split` | str | `"train"` | `"train"` or `"test"`: two random streams of episodes |
     | `render_mode` | str | None | `"ansi"`, `"rgb_array"` or `"human"` (prints to the terminal) |
 
     ## Reference Scores

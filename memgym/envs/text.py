@@ -13,7 +13,7 @@ from memgym.core.env import MemoryEnv, check_split
 from memgym.core.scorer import score_answer
 from memgym.errors import InvalidOperation
 from memgym.memory import Hit, MemoryEngine, MemoryEntry, MemoryOp, OpKind, as_action
-from memgym.memory.lexical import content_words
+from memgym.memory.lexical import content_words, stems
 from memgym.memory.ops import dump_attrs
 from memgym.memory.reader import extractive_reader
 from memgym.spaces import UnicodeText, entry_space, op_space
@@ -25,8 +25,10 @@ MAX_OPS = 64  # operations in one action; more are refused, so that one action c
 MAX_K = 100  # hits of one SEARCH
 READER_K = 10  # entries that a built-in reader sees
 VIEW_K = 32  # entries considered for the view of a bank that does not fit
+MAX_CREDIT = 256  # items that one entry can hold for the evidence recall, the newest; keeps versions small
 TRANSCRIPT_LINES = 12  # what a rendered frame shows; older lines are dropped so that memory stays flat
 UNLIMITED = np.iinfo(np.int64).max
+TEXT = UnicodeText()
 
 Reader = Callable[[str, Sequence[Mapping[str, Any]], Sequence[str]], str]
 """(question text, entries best first, choices) -> answer."""
@@ -45,6 +47,13 @@ class TextMemoryEnv(MemoryEnv[dict[str, Any], dict[str, Any]]):
 
     A subclass gives `_stream` and, where the usual scoring does not apply, `_score`. One step is one item or
     one question; a SEARCH keeps the environment where it is and its hits are in the next observation.
+
+    On a question with evidence, ``info["evidence_recall"]`` is the share of the evidence items that the entries
+    looked at hold: those found by SEARCH or by the reader, otherwise those in view. An entry holds an item
+    where an ADD or UPDATE wrote its text while the item was in view, and that text has at least half of the
+    stems of the item's content words (`memgym.memory.lexical.stems`). With each UPDATE, the items held so far
+    are measured again on the new text. So the number follows words: a paraphrase in other words, or in another
+    language, holds nothing.
 
     Args:
         memory_budget: bytes that the bank may hold; None for no limit.
@@ -98,6 +107,7 @@ class TextMemoryEnv(MemoryEnv[dict[str, Any], dict[str, Any]]):
         )
         self.action_space = spaces.Dict(ops=spaces.Sequence(op_space()), answer=UnicodeText())
         self.bank = MemoryEngine(memory_budget)
+        self._held: dict[str, dict[str, frozenset[str]]] = {}  # entry id -> item id -> the item's stems
         self._now: Item | Question | None = None
 
     # ------------------------------------------------------------------ for subclasses
@@ -118,6 +128,7 @@ class TextMemoryEnv(MemoryEnv[dict[str, Any], dict[str, Any]]):
         """Start an episode with an empty bank."""
         self._key = self._begin(seed, options)
         self.bank = MemoryEngine(self.memory_budget)
+        self._held = {}
         self._events = iter(self._stream(self._key, self.episode))
         self._num_events = 0
         self._steps = 0
@@ -190,11 +201,12 @@ class TextMemoryEnv(MemoryEnv[dict[str, Any], dict[str, Any]]):
         ops, answer = action["ops"], action["answer"]
         if not isinstance(ops, Sequence) or isinstance(ops, str) or not isinstance(answer, str):
             raise InvalidOperation("'ops' of an action is a sequence and 'answer' is text.")
+        if not TEXT.contains(answer):
+            raise InvalidOperation(f"'answer' is valid Unicode of at most {TEXT.max_length} characters.")
         return ops, answer
 
     def _apply(self, ops: Sequence[Any]) -> tuple[list[dict[str, Any]], bool]:
         """Carry out operations; return what was refused, and whether a SEARCH was answered."""
-        provenance = (self._now.id,) if isinstance(self._now, Item) else ()
         refused: list[dict[str, Any]] = []
         hits: list[Hit] = []
         searched = False
@@ -213,11 +225,7 @@ class TextMemoryEnv(MemoryEnv[dict[str, Any], dict[str, Any]]):
                             self._searches_left -= 1
                             searched = True
                     else:
-                        applied = self.bank.apply(op, provenance=provenance, step=self._steps)
-                        reason = applied.reason
-                        if applied.ok and op.kind is not OpKind.NOOP:
-                            self._memory_ops += 1
-                            self._view = None
+                        reason = self._write(op)
                 except InvalidOperation as error:
                     reason = str(error)
             if reason:
@@ -226,6 +234,29 @@ class TextMemoryEnv(MemoryEnv[dict[str, Any], dict[str, Any]]):
             self._hits = tuple(_shown(hit.entry, hit.score) for hit in hits)
             self._found = [*(self._found or ()), *(hit.entry for hit in hits)]
         return refused, searched
+
+    def _write(self, op: MemoryOp) -> str:
+        """Carry out one operation on the bank; return why not, ``""`` where it was."""
+        held = self._holds(op)
+        applied = self.bank.apply(op, provenance=tuple(held), step=self._steps)
+        if applied.ok and op.kind is not OpKind.NOOP:
+            self._memory_ops += 1
+            self._view = None
+            self._held.pop(applied.id, None)
+            if held:
+                self._held[applied.id] = held
+        return applied.reason
+
+    def _holds(self, op: MemoryOp) -> dict[str, frozenset[str]]:
+        """Items, with their stems, of which the text of an ADD or UPDATE says at least half."""
+        if self.memory_budget is not None and len(op.text) > self.memory_budget:
+            return {}  # will be refused
+        items = dict(self._held.get(op.id, {})) if op.kind is OpKind.UPDATE else {}
+        if isinstance(self._now, Item) and op.kind in (OpKind.ADD, OpKind.UPDATE):
+            items[self._now.id] = stems(self._now.text)
+        said = stems(op.text) if items else frozenset()
+        held = [(id, told) for id, told in items.items() if told and 2 * len(told & said) >= len(told)]
+        return dict(held[-MAX_CREDIT:])
 
     def _judge(self, question: Question, answer: str) -> tuple[float, dict[str, Any]]:
         if self.reader is not None:
@@ -316,7 +347,7 @@ class TextMemoryEnv(MemoryEnv[dict[str, Any], dict[str, Any]]):
 def _search_k(op: MemoryOp) -> int:
     k = op.attrs.get("k", 10)
     if not isinstance(k, int) or isinstance(k, bool) or not 1 <= k <= MAX_K:
-        raise InvalidOperation(f"k of a SEARCH is an integer from 1 to {MAX_K}, not {k!r}.")
+        raise InvalidOperation(f"k of a SEARCH is an integer from 1 to {MAX_K}, not {str(k)[:40]!r}.")
     return k
 
 

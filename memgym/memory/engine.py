@@ -1,19 +1,17 @@
 """The memory bank: `apply` is the only way to change it, and its operations alone rebuild it."""
 
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
-from itertools import pairwise
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from memgym.errors import InvalidOperation
 from memgym.memory.entry import AppliedOp, Hit, MemoryEntry, Times
 from memgym.memory.lexical import LexicalIndex
 from memgym.memory.ops import MemoryOp, OpKind
+from memgym.memory.snapshot import BankState, dump_state, load_state
 
 __all__ = ["MemoryEngine"]
-
-SNAPSHOT_FORMAT = "memgym-engine/1"
 
 
 class MemoryEngine:
@@ -22,6 +20,8 @@ class MemoryEngine:
     Nothing in it depends on wall-clock time or on other random state: ids count up, times are the steps that
     the caller gives. UPDATE keeps the older versions (`history`, `as_of`). DELETE is a promise to forget: it
     removes the text from entries, versions, index, log and snapshots, and `rollback` does not bring it back.
+    Of a refused operation the log keeps neither text nor attributes, since no DELETE could name them. Any thread
+    may search; operations come from one at a time.
 
     Args:
         budget_bytes: most bytes that active entries may take together (id + text + attributes in UTF-8); None
@@ -33,7 +33,9 @@ class MemoryEngine:
             raise ValueError(f"budget_bytes is at least 0, not {budget_bytes}.")
         self.budget_bytes = budget_bytes
         self._versions: dict[str, list[MemoryEntry]] = {}  # id -> versions, the last one is active
+        self._sizes: dict[str, int] = {}
         self._log: list[AppliedOp] = []
+        self._log_of: dict[str, list[int]] = {}  # id -> places in the log, for entries that are there
         self._seq = 0
         self._next_id = 1
         self._nbytes = 0
@@ -50,13 +52,18 @@ class MemoryEngine:
         return None if self.budget_bytes is None else self.budget_bytes - self._nbytes
 
     @property
+    def sizes(self) -> MappingProxyType[str, int]:
+        """Bytes of each active entry by id, oldest first; a live view."""
+        return MappingProxyType(self._sizes)
+
+    @property
     def seq(self) -> int:
         """Number of the last operation in the log."""
         return self._seq
 
     @property
     def log(self) -> Sequence[AppliedOp]:
-        """Every operation so far, refused ones included; the text of deleted entries is scrubbed from it."""
+        """Every operation so far; those refused, and those on entries deleted since, without their text."""
         return tuple(self._log)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -75,23 +82,38 @@ class MemoryEngine:
 
         Args:
             op: ADD, UPDATE, DELETE or NOOP. SEARCH changes nothing and is refused: call `search`.
-            provenance: ids of the items in view, remembered with what is written.
+            provenance: ids of the items that the new text rests on. They are remembered with this version; an
+                UPDATE takes over nothing from the version before, whose text it replaces.
             step: the caller's clock.
+
+        Raises:
+            InvalidOperation: a kind that is none; everything else is refused with a reason.
         """
+        kind = OpKind.parse(op.kind)
         do = {
             OpKind.NOOP: self._noop,
             OpKind.ADD: self._add,
             OpKind.UPDATE: self._update,
             OpKind.DELETE: self._delete,
-        }.get(op.kind)
+        }.get(kind)
         self._seq += 1
-        if do is None:
-            id, reason = "", f"{op.kind.name} does not change the bank"
-        else:
-            id, reason = do(op, tuple(provenance), step)
-        applied = AppliedOp(op, not reason, id, reason, self._seq, self._nbytes)
-        self._log.append(applied)
-        return applied
+        logged = MemoryOp(kind)
+        try:
+            checked = op.checked()
+            logged = MemoryOp(kind, checked.id)
+            if do is None:
+                id, reason = "", f"{kind.name} does not change the bank"
+            else:
+                id, reason = do(checked, tuple(provenance), step)
+            if id in self._versions:  # an ADD or UPDATE that was carried out: DELETE will find its text
+                logged = checked
+        except InvalidOperation as error:
+            id, reason = "", str(error)
+        if id in self._versions:
+            self._log_of.setdefault(id, []).append(len(self._log))
+        done = AppliedOp(logged, not reason, id, reason, self._seq, self._nbytes)
+        self._log.append(done)
+        return replace(done, op=op)
 
     def _noop(self, op: MemoryOp, provenance: tuple[str, ...], step: int) -> tuple[str, str]:
         return "", ""
@@ -103,7 +125,7 @@ class MemoryEngine:
             id=f"m{self._next_id}",
             text=op.text,
             kind=str(op.attrs.get("kind", "fact")),
-            attrs=dict(op.attrs),
+            attrs=op.attrs,
             provenance=provenance,
             times=Times(step, step),
             seq=self._seq,
@@ -112,6 +134,7 @@ class MemoryEngine:
             return "", reason
         self._next_id += 1
         self._versions[entry.id] = [entry]
+        self._sizes[entry.id] = entry.nbytes
         self._nbytes += entry.nbytes
         self._reindex(entry.id)
         return entry.id, ""
@@ -123,12 +146,14 @@ class MemoryEngine:
         if not op.text:
             return "", "UPDATE needs text (DELETE removes an entry)"
         old = versions[-1]
+        attrs = {**old.attrs, **op.attrs}
         new = replace(
             old,
             text=op.text,
-            attrs={**old.attrs, **op.attrs},
+            kind=str(attrs.get("kind", "fact")),
+            attrs=attrs,
             version=old.version + 1,
-            provenance=tuple(dict.fromkeys((*old.provenance, *provenance))),
+            provenance=provenance,
             times=Times(old.times.created, step),
             seq=self._seq,
         )
@@ -136,6 +161,7 @@ class MemoryEngine:
             return "", reason
         versions[-1] = replace(old, status="superseded")
         versions.append(new)
+        self._sizes[new.id] = new.nbytes
         self._nbytes += new.nbytes - old.nbytes
         self._reindex(new.id)
         return new.id, ""
@@ -144,12 +170,11 @@ class MemoryEngine:
         versions = self._versions.pop(op.id, None)
         if versions is None:
             return "", f"DELETE: no entry {op.id!r}"
-        self._nbytes -= versions[-1].nbytes
+        self._nbytes -= self._sizes.pop(op.id)
         self._reindex(op.id)
-        self._log = [
-            replace(done, op=MemoryOp(done.op.kind, done.op.id)) if done.id == op.id else done
-            for done in self._log
-        ]
+        for place in self._log_of.pop(op.id):
+            done = self._log[place]
+            self._log[place] = replace(done, op=MemoryOp(done.op.kind, done.op.id))
         return op.id, ""
 
     def _does_not_fit(self, more: int) -> str:
@@ -256,20 +281,12 @@ class MemoryEngine:
         self._log = [done for done in self._log if done.seq <= seq]
         self._seq = seq
         self._next_id = 1 + sum(done.ok and done.op.kind is OpKind.ADD for done in self._log)
-        self._nbytes = sum(entry.nbytes for entry in self.get_all())
-        self._index = None
+        self._derive()
 
     def snapshot(self) -> bytes:
         """The whole bank as canonical JSON; equal banks give equal bytes."""
-        state = {
-            "format": SNAPSHOT_FORMAT,
-            "budget_bytes": self.budget_bytes,
-            "seq": self._seq,
-            "next_id": self._next_id,
-            "versions": [[asdict(v) for v in versions] for versions in self._versions.values()],
-            "log": [{**asdict(done), "op": done.op.to_dict()} for done in self._log],
-        }
-        return json.dumps(state, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+        versions = list(self._versions.values())
+        return dump_state(BankState(self.budget_bytes, self._seq, self._next_id, versions, self._log))
 
     @classmethod
     def restore(cls, blob: bytes) -> "MemoryEngine":
@@ -278,27 +295,19 @@ class MemoryEngine:
         Raises:
             InvalidOperation: not a snapshot, or one that contradicts itself.
         """
-        try:
-            state = json.loads(blob)
-            if state["format"] != SNAPSHOT_FORMAT:
-                raise InvalidOperation(f"not a {SNAPSHOT_FORMAT} snapshot: {state['format']!r}.")
-            engine = cls(state["budget_bytes"])
-            for versions in state["versions"]:
-                entries = [_entry(v) for v in versions]
-                if not entries or any(a.version >= b.version for a, b in pairwise(entries)):
-                    raise InvalidOperation("a snapshot's entry has no versions, or not in order.")
-                engine._versions[entries[0].id] = entries
-            engine._log = [AppliedOp(**{**done, "op": MemoryOp.parse(done["op"])}) for done in state["log"]]
-            engine._seq, engine._next_id = int(state["seq"]), int(state["next_id"])
-        except (KeyError, TypeError, ValueError, RecursionError) as error:
-            if isinstance(error, InvalidOperation):
-                raise
-            raise InvalidOperation(f"not a memory snapshot: {error}.") from error
-        engine._nbytes = sum(entry.nbytes for entry in engine.get_all())
+        state = load_state(blob)
+        engine = cls(state.budget_bytes)
+        engine._versions = {versions[0].id: versions for versions in state.versions}
+        engine._log, engine._seq, engine._next_id = state.log, state.seq, state.next_id
+        engine._derive()
         return engine
 
-
-def _entry(fields: dict[str, Any]) -> MemoryEntry:
-    return MemoryEntry(
-        **{**fields, "provenance": tuple(fields["provenance"]), "times": Times(*fields["times"])}
-    )
+    def _derive(self) -> None:
+        """Work out again what follows from versions and log."""
+        self._sizes = {entry.id: entry.nbytes for entry in self.get_all()}
+        self._nbytes = sum(self._sizes.values())
+        self._index = None
+        self._log_of = {id: [] for id in self._versions}
+        for place, done in enumerate(self._log):
+            if done.id in self._log_of:
+                self._log_of[done.id].append(place)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from memgym.memory.ops import MemoryOp, dump_attrs
+from memgym.memory.ops import MemoryOp, clean_attrs, dump_attrs
 
 __all__ = ["AppliedOp", "Hit", "MemoryEntry", "Times", "entry_nbytes"]
 
@@ -27,12 +27,13 @@ class MemoryEntry:
         id: unique in its engine, ``"m1"``, ``"m2"``, ... in order of creation.
         kind: what it is to the policy that wrote it; ``"fact"`` unless ``attrs["kind"]`` says otherwise.
         text: the stored text.
-        attrs: JSON-like values stored with it.
+        attrs: JSON values stored with it; a copy, so that what the caller gave may change later.
         version: 1 when added, one more with each UPDATE.
         status: ``"active"`` or ``"superseded"`` (an older version).
-        provenance: ids of the stream items that were in view when it was written, oldest first.
+        provenance: ids of the stream items that this version rests on, oldest first.
         times: creation and last update, in steps.
         seq: number of the operation that wrote this version.
+        nbytes: bytes that it takes from a budget.
     """
 
     id: str
@@ -44,11 +45,12 @@ class MemoryEntry:
     provenance: tuple[str, ...] = ()
     times: Times = NEVER
     seq: int = 0
+    nbytes: int = field(init=False)
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes that this entry takes from a budget."""
-        return entry_nbytes(self.id, self.text, dump_attrs(self.attrs))
+    def __post_init__(self) -> None:
+        """Raises: InvalidOperation: attributes that are not JSON."""
+        object.__setattr__(self, "attrs", clean_attrs(self.attrs))
+        object.__setattr__(self, "nbytes", entry_nbytes(self.id, self.text, dump_attrs(self.attrs)))
 
 
 def entry_nbytes(id: str, text: str, attrs: str = "") -> int:
@@ -61,7 +63,7 @@ class AppliedOp:
     """What became of an operation.
 
     Attributes:
-        op: the operation, as asked for.
+        op: the operation, as asked for; in the log of an engine a refused one has neither text nor attributes.
         ok: whether it was carried out.
         id: the entry it made or changed, ``""`` where there is none.
         reason: why it was refused, ``""`` where it was not.

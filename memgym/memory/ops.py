@@ -5,6 +5,7 @@ fits `memgym.spaces.op_space`, so that any Gymnasium tool can store or send it.
 """
 
 import json
+import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -12,7 +13,13 @@ from typing import Any
 
 from memgym.errors import InvalidOperation
 
-__all__ = ["MemoryOp", "OpKind", "as_action", "dump_attrs", "load_attrs"]
+__all__ = ["MAX_ID", "MAX_TEXT", "MemoryOp", "OpKind", "as_action", "clean_attrs", "dump_attrs", "load_attrs"]
+
+MAX_TEXT = 1 << 20  # characters; a chunk of a million-token document still fits
+MAX_ID = 32  # characters
+MAX_DEPTH = (
+    16  # of nested attributes: what is deeper breaks recursive readers, at a depth that depends on them
+)
 
 
 class OpKind(IntEnum):
@@ -32,10 +39,10 @@ class OpKind(IntEnum):
             InvalidOperation: no such kind.
         """
         try:
-            return cls[value.upper()] if isinstance(value, str) else cls(int(value))
+            return cls[value.upper()] if isinstance(value, str) else cls(operator.index(value))
         except (KeyError, ValueError, TypeError):
             known = ", ".join(kind.name for kind in cls)
-            raise InvalidOperation(f"no operation {value!r}. Known: {known}.") from None
+            raise InvalidOperation(f"no operation {_brief(value)}. Known: {known}.") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,21 +91,34 @@ class MemoryOp:
         """Read the mapping form (of `to_dict`, of an action, or of a tool call with ``"op"`` for the kind).
 
         Raises:
-            InvalidOperation: missing or wrongly typed field, unknown kind, attributes that are not JSON.
+            InvalidOperation: missing or wrongly typed field, unknown kind, attributes that are not JSON, or
+                something that does not fit `memgym.spaces.op_space`.
         """
         if not isinstance(value, Mapping):
             raise InvalidOperation(f"an operation is a mapping, not {type(value).__name__}.")
-        unknown = set(value) - {"kind", "op", "id", "text", "attrs"}
-        if unknown:
-            raise InvalidOperation(f"unknown field {sorted(unknown)[0]!r} in an operation.")
+        for name in value:
+            if name not in ("kind", "op", "id", "text", "attrs"):
+                raise InvalidOperation(f"unknown field {_brief(name)} in an operation.")
         if "kind" not in value and "op" not in value:
             raise InvalidOperation("an operation needs 'kind'.")
-        kind = OpKind.parse(value.get("kind", value.get("op")))
-        id, text = value.get("id", ""), value.get("text", "")
-        for name, part in (("id", id), ("text", text)):
+        kind = value.get("kind", value.get("op"))
+        return cls(kind, value.get("id", ""), value.get("text", ""), value.get("attrs", "")).checked()
+
+    def checked(self) -> "MemoryOp":
+        """The same operation with attributes that nobody else holds.
+
+        Raises:
+            InvalidOperation: an operation that `parse` would not read.
+        """
+        kind = OpKind.parse(self.kind)
+        for name, part, most in (("id", self.id, MAX_ID), ("text", self.text, MAX_TEXT)):
             if not isinstance(part, str):
                 raise InvalidOperation(f"{name!r} of an operation is text, not {type(part).__name__}.")
-        return cls(kind, id, text, load_attrs(value.get("attrs", "")))
+            if len(part) > most:
+                raise InvalidOperation(f"{name!r} of an operation has at most {most} characters.")
+            if not _is_utf8(part):
+                raise InvalidOperation(f"{name!r} of an operation has a lone surrogate.")
+        return MemoryOp(kind, self.id, self.text, clean_attrs(self.attrs))
 
     def to_dict(self) -> dict[str, Any]:
         """The form that fits `memgym.spaces.op_space`."""
@@ -118,22 +138,65 @@ def dump_attrs(attrs: Mapping[str, Any]) -> str:
 
 
 def load_attrs(value: Any) -> dict[str, Any]:
-    """The inverse of `dump_attrs`; a mapping is taken as it is.
+    """The inverse of `dump_attrs`; a mapping is taken as it is, so what is to be kept goes by `clean_attrs`.
 
     Raises:
         InvalidOperation: not a JSON object.
     """
-    if value == "" or value is None:
+    if value is None or (isinstance(value, str) and not value):
         return {}
     if isinstance(value, Mapping):
         return dict(value)
     try:
         attrs = json.loads(value)
     except (TypeError, ValueError, RecursionError):
-        raise InvalidOperation(f"attrs are not JSON: {str(value)[:80]!r}.") from None
+        raise InvalidOperation(f"attrs are not JSON: {_brief(value)}.") from None
     if not isinstance(attrs, dict):
         raise InvalidOperation(f"attrs are a JSON object, not {type(attrs).__name__}.")
     return attrs
+
+
+def clean_attrs(value: Any) -> dict[str, Any]:
+    """A copy of attributes, down to the last list, that holds exactly what their canonical JSON says.
+
+    Raises:
+        InvalidOperation: not JSON (NaN and infinity are not), a lone surrogate, too long or too deep.
+    """
+    attrs = load_attrs(value)
+    if not attrs:
+        return {}
+    try:
+        text = json.dumps(attrs, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text.encode()
+        copy = json.loads(text)
+    except (TypeError, ValueError, RecursionError):
+        raise InvalidOperation("attrs are not JSON values in valid Unicode.") from None
+    if len(text) > MAX_TEXT:
+        raise InvalidOperation(f"attrs have at most {MAX_TEXT} characters as JSON.")
+    level = [copy]
+    for _ in range(MAX_DEPTH):
+        inner = [part for part in level if isinstance(part, dict | list)]
+        level = [each for part in inner for each in (part.values() if isinstance(part, dict) else part)]
+    if level:
+        raise InvalidOperation(f"attrs are nested at most {MAX_DEPTH - 1} deep.")
+    return copy
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _brief(value: Any) -> str:
+    """`value` for a message: short, and never itself an error."""
+    if isinstance(value, str):
+        return repr(value[:80])
+    if isinstance(value, float) or (isinstance(value, int) and abs(value) < 1 << 63):
+        return repr(value)
+    return f"of type {type(value).__name__}"
 
 
 def as_action(ops: Iterable[MemoryOp] = (), answer: str = "") -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from memgym.memory.ops import MemoryOp
@@ -33,10 +34,13 @@ class MemoryView:
     Attributes:
         entries: all entries where they fit the view, otherwise those nearest to the message.
         bytes_left: what the budget still takes.
+        bank: bytes of every entry by id, oldest first, where others write to the bank too, as in a library;
+            None where only this policy does, which then knows them itself.
     """
 
     entries: Sequence[Shown]
     bytes_left: int
+    bank: MappingProxyType[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 from memgym.memory.lexical import STOP_WORDS, stem, stems
 from memgym.memory.ops import load_attrs
-from memgym.stream import UNKNOWN
+from memgym.stream import UNKNOWN, format_date
 
 __all__ = ["extractive_reader", "resolve_date"]
 
@@ -54,7 +54,7 @@ def extractive_reader(
     best = relevant[0]
     if WHEN.search(question):
         day = _dated(best)
-        return f"{day.day} {day:%B %Y}" if day else UNKNOWN
+        return format_date(day) if day else UNKNOWN
     return _new_words(question, best["text"]) or UNKNOWN
 
 
@@ -125,7 +125,7 @@ def _choose(question: str, relevant: Sequence[Mapping[str, Any]], choices: Seque
     for entry in relevant:
         said = stems(entry["text"])
         if when and (day := _dated(entry)):
-            written = f"{day.day} {day:%B %Y}"
+            written = format_date(day)
             named = [choice for choice in choices if choice == written]
         else:
             named = [c for c in choices if c != unknown and stems(c) and stems(c) <= said]

@@ -97,7 +97,7 @@ class MemoryStore:
     def _view(self, text: str) -> MemoryView:
         left = self.engine.bytes_left
         near = [_shown(hit.entry, hit.score) for hit in self.engine.search(text, 10)]
-        return MemoryView(near, np.iinfo(np.int64).max if left is None else left)
+        return MemoryView(near, np.iinfo(np.int64).max if left is None else left, self.engine.sizes)
 
 
 def _shown(entry: MemoryEntry, score: float = 0.0) -> Shown:

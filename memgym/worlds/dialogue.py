@@ -14,9 +14,9 @@ from importlib.resources import files
 from typing import Any
 
 from memgym.rng import CounterRNG
-from memgym.stream import UNKNOWN, Item, Question
+from memgym.stream import UNKNOWN, Item, Question, format_date
 
-__all__ = ["QUESTION_TYPES", "DialogueConfig", "DialogueWorld", "format_date"]
+__all__ = ["QUESTION_TYPES", "DialogueConfig", "DialogueWorld"]
 
 QUESTION_TYPES = ("single-hop", "knowledge-update", "deletion", "temporal", "abstention")
 RELATIVE = (  # (phrase, days before the session)
@@ -27,6 +27,7 @@ RELATIVE = (  # (phrase, days before the session)
     ("a week ago", 7),
     ("two weeks ago", 14),
 )
+GAPS = (1, 2, 3, 7, 14, 5, 10)  # days between the right date and the others
 
 
 @dataclass(frozen=True)
@@ -81,11 +82,6 @@ class Statement:
 def lexicon(split: str) -> Mapping[str, Any]:
     """Names, values and templates of one split."""
     return tomllib.loads(files("memgym.worlds").joinpath("dialogue.toml").read_text("utf-8"))[split]
-
-
-def format_date(day: date) -> str:
-    """A date as questions expect it, e.g. ``"7 May 2023"``."""
-    return f"{day.day} {day:%B %Y}"
 
 
 class DialogueWorld:
@@ -230,17 +226,14 @@ class DialogueWorld:
         time = f"{self._days[session].isoformat()}T23:00"
         if isinstance(about, Happening):
             text = rng.choice(self.words["events"]["question"]).format(name=about.person, v=about.phrase)
-            near = [about.day + timedelta(days=d) for d in (-14, -7, -2, -1, 1, 2, 7)]
-            answer, others = format_date(about.day), [format_date(day) for day in near]
-            told = format_date(about.told)  # what somebody answers who reads "two weeks ago" as today
             return Question(
                 id,
                 text,
                 type_,
-                answer,
+                format_date(about.day),
                 time=time,
                 evidence=(about.evidence,),
-                choices=self._choices(answer, [told], others, rng),
+                choices=self._date_choices(about, rng),
                 meta={"person": about.person},
             )
         slot = self.words["slots"][about.slot]
@@ -262,6 +255,24 @@ class DialogueWorld:
             forbidden=tuple(about.values) if about.forgotten else (),
             meta={"person": about.person, "slot": about.slot},
         )
+
+    def _date_choices(self, about: Happening, rng: CounterRNG) -> tuple[str, ...]:
+        """Dates among which the right one is first, last or in between with equal chance, and `UNKNOWN`.
+
+        Where a later date is shown, one of them is the day it was told: what somebody answers who reads "two
+        weeks ago" as today.
+        """
+        count = self.config.num_choices - 1
+        if count < 0:
+            return ()
+        earlier = rng.integer(0, count - 1)
+        days = [about.day - timedelta(days=gap) for gap in rng.sample(GAPS, earlier)]
+        later = [about.day + timedelta(days=gap) for gap in rng.sample(GAPS, count - 1 - earlier)]
+        if later and about.told > about.day and about.told not in later:
+            later[0] = about.told
+        options = [UNKNOWN, *(format_date(day) for day in (about.day, *days, *later))]
+        rng.shuffle(options)
+        return tuple(options)
 
     def _choices(self, answer: str, traps: list[str], others: list[str], rng: CounterRNG) -> tuple[str, ...]:
         """The answer, what could be mistaken for it, fillers of the same kind, and `UNKNOWN`."""

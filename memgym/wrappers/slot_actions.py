@@ -8,6 +8,7 @@ from gymnasium import spaces
 from gymnasium.utils import RecordConstructorArgs
 
 from memgym.envs.text import Phase, TextMemoryEnv
+from memgym.errors import InvalidOperation
 from memgym.memory import MemoryOp, as_action
 
 __all__ = ["SlotActions"]
@@ -60,8 +61,12 @@ class SlotActions(gym.Wrapper, RecordConstructorArgs):
         return self._in_slots(observation), info
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """Turn the integers into an operation or an answer, and step."""
-        numbers = [int(part) for part in np.asarray(action).ravel()]
+        """Turn the integers into an operation or an answer, and step.
+
+        Raises:
+            InvalidOperation: not integers of the action space.
+        """
+        numbers = self._numbers(action)
         op, slot = numbers[0], numbers[1]
         if self._now["phase"] == Phase.QUESTION:
             choices = self._now["choices"]
@@ -76,6 +81,15 @@ class SlotActions(gym.Wrapper, RecordConstructorArgs):
             elif not self._ids[slot]:
                 self._ids[slot] = self._newest_id()
         return self._in_slots(observation), reward, terminated, truncated, info
+
+    def _numbers(self, action: Any) -> list[int]:
+        try:
+            numbers = np.asarray(action)
+        except ValueError:  # rows of several lengths
+            numbers = np.array(None)
+        if numbers.dtype.kind not in "iu" or numbers not in self.action_space:
+            raise InvalidOperation(f"an action is one of {self.action_space}, not {str(action)[:60]}.")
+        return numbers.tolist()
 
     def _ops(self, op: int, slot: int) -> list[MemoryOp]:
         held = self._ids[slot]

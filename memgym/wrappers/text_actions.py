@@ -13,6 +13,7 @@ from memgym.spaces import UnicodeText
 __all__ = ["TextActions", "parse_text_action"]
 
 MAX_ACTION = 1 << 16  # characters
+ANSWER = UnicodeText(MAX_ACTION)
 
 
 class TextActions(gym.ActionWrapper, RecordConstructorArgs):
@@ -21,8 +22,8 @@ class TextActions(gym.ActionWrapper, RecordConstructorArgs):
     Three forms are read: an object ``{"ops": [...], "answer": "..."}``, a list of operations, and a single
     operation. An operation is ``{"op": "ADD", "text": "..."}``, ``{"op": "UPDATE", "id": "m3", "text": "..."}``,
     ``{"op": "DELETE", "id": "m3"}``, ``{"op": "SEARCH", "text": "...", "attrs": {"k": 5}}`` or
-    ``{"op": "NOOP"}``. Text around a fenced block of JSON is ignored. Anything else is a NOOP, counted in
-    ``info["malformed"]`` with its reason in ``info["malformed_reason"]``.
+    ``{"op": "NOOP"}``. Where the whole string is not JSON, its first fenced block is read. Anything else
+    is a NOOP, counted in ``info["malformed"]`` with its reason in ``info["malformed_reason"]``.
 
     Args:
         env: a text task.
@@ -66,13 +67,7 @@ def parse_text_action(text: str) -> dict[str, Any]:
     """
     if not isinstance(text, str) or len(text) > MAX_ACTION:
         raise InvalidOperation(f"an action is text of at most {MAX_ACTION} characters.")
-    _, fence, block = text.partition("```")
-    if fence:
-        text = block.partition("```")[0].strip().removeprefix("json")
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        raise InvalidOperation(f"not JSON: {text.strip()[:60]!r}.") from None
+    value = _read_json(text)
     answer: Any = ""
     if isinstance(value, dict) and ("op" in value or "kind" in value):
         value = [value]
@@ -80,6 +75,17 @@ def parse_text_action(text: str) -> dict[str, Any]:
         if not set(value) <= {"ops", "answer"}:
             raise InvalidOperation("expected {'ops': [...], 'answer': '...'}, a list of ops, or one op.")
         value, answer = value.get("ops", []), value.get("answer", "")
-    if not isinstance(value, list) or not isinstance(answer, str):
-        raise InvalidOperation("'ops' is a list and 'answer' is text.")
+    if not isinstance(value, list) or not ANSWER.contains(answer):
+        raise InvalidOperation("'ops' is a list and 'answer' is valid text.")
     return as_action([MemoryOp.parse(op) for op in value], answer)
+
+
+def _read_json(text: str) -> Any:
+    """The whole text as JSON, otherwise its first fenced block: JSON may well have backticks in it."""
+    _, _, block = text.partition("```")
+    for part in (text, block.partition("```")[0].strip().removeprefix("json")):
+        try:
+            return json.loads(part)
+        except (ValueError, RecursionError):
+            continue
+    raise InvalidOperation(f"not JSON: {text.strip()[:60]!r}.")
