@@ -91,12 +91,24 @@ def render_page(board: Board, status: Mapping[str, str]) -> str:
         },
         ids=_ids(board),
         commands={agent.name: _command(agent) for agent in board.agents},
+        absent=_absent(board),
         unscaled=[task.title for task in board.tasks if task.scale is None],
         style=Markup(style),
         scripts=[Markup(script) for script in scripts],
         data=Markup(inline_json(_chart_data(board))),
         policy=_policy(style, scripts),
     )
+
+
+def _absent(board: Board) -> dict[str, str]:
+    """Tasks of the suite that no agent played, for example for want of a dataset, and why."""
+    played = {task.name for task in board.tasks}
+    return {
+        task: reason
+        for agent in board.agents
+        for task, reason in sorted(agent.skipped.items())
+        if task not in played
+    }
 
 
 def _template(name: str) -> str:

@@ -1,6 +1,7 @@
 """The leaderboard: what is compared, what is ranked, what is refused, and what the files say."""
 
 import csv
+import html
 import importlib
 import io
 import json
@@ -513,3 +514,11 @@ def test_links_out_of_the_results_are_refused_and_links_within_are_not_followed(
     (results / "outside").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(ResultInvalid, match="leads outside"):
         find_bundles(results)
+
+
+def test_task_that_nobody_played_is_named_with_its_reason():
+    why = "the dataset 'locomo10' is not on this machine"
+    board = aggregate([make_bundle("a", {MAZE: [1.0, 0.5]}, skipped={"locomo-256k": why})])
+    assert f"played by nobody here: locomo-256k ({html.escape(why)})" in render_page(board, status(board))
+    board = aggregate([make_bundle("a", {MAZE: [1.0, 0.5]})])
+    assert "played by nobody here" not in render_page(board, status(board))
