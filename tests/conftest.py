@@ -1,4 +1,4 @@
-"""Shared fixtures: where real data is, and names from the registries."""
+"""Shared fixtures: the real data, where it is on this machine."""
 
 import os
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from memgym.datasets import get_dataset
+from memgym.datasets.locomo import Conversation, load_locomo
 from memgym.errors import DatasetMissing
 
 BESIDE = Path(__file__).parents[2] / "shared" / "data"
@@ -14,10 +15,16 @@ if "MEMGYM_DATA" not in os.environ and BESIDE.is_dir():
     os.environ["MEMGYM_DATA"] = str(BESIDE)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def locomo_file() -> Path:
     """The real LoCoMo file; the test is skipped where it is not on this machine."""
     try:
         return get_dataset("locomo10").find()
-    except DatasetMissing as error:
-        pytest.skip(f"real LoCoMo data is not here: {error}")
+    except DatasetMissing:
+        pytest.skip("locomo10.json is not on this machine: set MEMGYM_DATA or run memgym data get locomo10")
+
+
+@pytest.fixture(scope="session")
+def conversations(locomo_file: Path) -> list[Conversation]:
+    """What it holds."""
+    return load_locomo(locomo_file)

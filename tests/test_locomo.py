@@ -9,21 +9,7 @@ from typing import Any
 import pytest
 
 from memgym.datasets.locomo import INFO, MAX_BYTES, Conversation, load_locomo, parse_locomo
-from memgym.errors import DatasetCorrupt, DatasetMissing
-
-
-@pytest.fixture(scope="module")
-def real_file() -> Path:
-    try:
-        return INFO.find()
-    except DatasetMissing:
-        pytest.skip("locomo10.json is not on this machine: set MEMGYM_DATA or run memgym data get locomo10")
-
-
-@pytest.fixture(scope="module")
-def conversations(real_file: Path) -> list[Conversation]:
-    return load_locomo(real_file)
-
+from memgym.errors import DatasetCorrupt
 
 # ---------------------------------------------------------------------- a small file
 
@@ -220,7 +206,7 @@ def test_a_well_formed_file_that_is_not_the_published_one_is_refused(tmp_path: P
 # ---------------------------------------------------------------------- the real file
 
 
-def test_the_real_file_has_the_known_counts(conversations: list[Conversation]) -> None:
+def test_the_locomo_file_has_the_known_counts(conversations: list[Conversation]) -> None:
     questions = [question for conversation in conversations for question in conversation.questions]
     sessions = [session for conversation in conversations for session in conversation.sessions]
     assert len(conversations) == 10
@@ -242,17 +228,17 @@ def test_sessions_of_a_conversation_follow_one_another_in_time(conversations: li
         assert times == sorted(times), conversation.id
 
 
-def test_one_changed_letter_in_the_real_file_is_found(real_file: Path, tmp_path: Path) -> None:
+def test_one_changed_letter_in_the_locomo_file_is_found(locomo_file: Path, tmp_path: Path) -> None:
     path = tmp_path / "locomo10.json"
-    path.write_bytes(real_file.read_bytes().replace(b"sunrise", b"sunriSe", 1))
+    path.write_bytes(locomo_file.read_bytes().replace(b"sunrise", b"sunriSe", 1))
     with pytest.raises(DatasetCorrupt, match=r"sha256"):
         load_locomo(path)
 
 
-def test_a_wrong_category_in_the_real_file_names_conversation_and_question(
-    real_file: Path, tmp_path: Path
+def test_a_wrong_category_in_the_locomo_file_names_conversation_and_question(
+    locomo_file: Path, tmp_path: Path
 ) -> None:
-    records = json.loads(real_file.read_bytes())
+    records = json.loads(locomo_file.read_bytes())
     records[3]["qa"][17]["category"] = 7
     path = tmp_path / "locomo10.json"
     path.write_text(json.dumps(records))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from memgym.datasets.locomo import INFO, Conversation, load_locomo, locomo_score
+from memgym.datasets.locomo import Conversation, locomo_score
 from memgym.envs.locomo import LoCoMo
 from memgym.errors import DatasetMissing
 from memgym.memory import MemoryOp, OpKind, as_action
@@ -18,21 +18,8 @@ from memgym.memory.lexical import LexicalIndex
 from memgym.stream import UNKNOWN, Question
 
 
-@pytest.fixture(scope="module")
-def real_file() -> Path:
-    try:
-        return INFO.find()
-    except DatasetMissing:
-        pytest.skip("locomo10.json is not on this machine: set MEMGYM_DATA or run memgym data get locomo10")
-
-
-@pytest.fixture(scope="module")
-def conversations(real_file: Path) -> list[Conversation]:
-    return load_locomo(real_file)
-
-
-def make(real_file: Path, **kwargs: Any) -> LoCoMo:
-    return LoCoMo(path=real_file, **kwargs)
+def make(locomo_file: Path, **kwargs: Any) -> LoCoMo:
+    return LoCoMo(path=locomo_file, **kwargs)
 
 
 def play(env: LoCoMo, answer: str | None = "", **reset: Any) -> Iterator[tuple[dict, float, dict]]:
@@ -52,16 +39,16 @@ def first_turn(env: LoCoMo, **reset: Any) -> str:
 
 @pytest.mark.parametrize("seed", [0, 1, 2**63])
 def test_ten_episodes_of_a_seed_visit_every_conversation_once(
-    real_file: Path, conversations: list[Conversation], seed: int
+    locomo_file: Path, conversations: list[Conversation], seed: int
 ) -> None:
-    env = make(real_file)
+    env = make(locomo_file)
     opened = [first_turn(env, seed=seed)] + [first_turn(env) for _ in range(10)]
     assert {c.sessions[0].turns[0].shown_text for c in conversations} == set(opened[:10])
     assert opened[0] == opened[10]
 
 
-def test_seeds_order_the_conversations_differently_and_repeatably(real_file: Path) -> None:
-    env = make(real_file)
+def test_seeds_order_the_conversations_differently_and_repeatably(locomo_file: Path) -> None:
+    env = make(locomo_file)
 
     def order(seed: int) -> list[str]:
         return [first_turn(env, seed=seed, options={"episode": e}) for e in range(10)]
@@ -71,10 +58,12 @@ def test_seeds_order_the_conversations_differently_and_repeatably(real_file: Pat
 
 
 def test_all_turns_stream_in_order_before_all_questions(
-    real_file: Path, conversations: list[Conversation]
+    locomo_file: Path, conversations: list[Conversation]
 ) -> None:
     conversation = conversations[1]
-    seen = [observation for observation, _, _ in play(make(real_file, conversation=conversation.id), seed=0)]
+    seen = [
+        observation for observation, _, _ in play(make(locomo_file, conversation=conversation.id), seed=0)
+    ]
     turns = [(t.shown_text, t.speaker, s.time) for s in conversation.sessions for t in s.turns]
     asked = [(q.text, "", conversation.sessions[-1].time) for q in conversation.questions]
     found = [(o["text"], o["speaker"], o["time"]) for o in seen]
@@ -83,11 +72,11 @@ def test_all_turns_stream_in_order_before_all_questions(
     assert [int(o["phase"]) for o in seen] == [0] * len(turns) + [1] * len(asked)
 
 
-def test_the_place_of_a_question_does_not_give_its_category_away(real_file: Path) -> None:
+def test_the_place_of_a_question_does_not_give_its_category_away(locomo_file: Path) -> None:
     """In the file nearly all adversarial questions come last."""
     places = []
     for episode in range(10):
-        env = make(real_file)
+        env = make(locomo_file)
         env.reset(seed=0, options={"episode": episode})
         asked = [e for e in env._stream(env._key, episode) if isinstance(e, Question)]
         places += [i / len(asked) for i, q in enumerate(asked) if q.meta["category"] == 5]
@@ -95,9 +84,9 @@ def test_the_place_of_a_question_does_not_give_its_category_away(real_file: Path
 
 
 def test_a_constant_abstention_gets_the_benchmarks_own_score(
-    real_file: Path, conversations: list[Conversation]
+    locomo_file: Path, conversations: list[Conversation]
 ) -> None:
-    env = make(real_file, conversation="conv-30")
+    env = make(locomo_file, conversation="conv-30")
     *_, (_, _, info) = played = list(play(env, UNKNOWN, seed=0))
     expected = np.mean([locomo_score(q.category, UNKNOWN, q.answer) for q in conversations[1].questions])
     assert info["score"] == pytest.approx(expected)
@@ -110,16 +99,16 @@ def test_a_constant_abstention_gets_the_benchmarks_own_score(
     assert all(i["abstained"] == 1.0 for _, _, i in played if "question_type" in i)
 
 
-def test_the_oracle_reaches_full_marks(real_file: Path) -> None:
-    *_, (_, _, info) = play(make(real_file, conversation="conv-26"), None, seed=0)
+def test_the_oracle_reaches_full_marks(locomo_file: Path) -> None:
+    *_, (_, _, info) = play(make(locomo_file, conversation="conv-26"), None, seed=0)
     assert info["score"] == pytest.approx(1.0)
     assert info["success"]
 
 
 def test_the_trap_of_an_adversarial_question_scores_nothing(
-    real_file: Path, conversations: list[Conversation]
+    locomo_file: Path, conversations: list[Conversation]
 ) -> None:
-    env = make(real_file, conversation="conv-26", categories=(5,))
+    env = make(locomo_file, conversation="conv-26", categories=(5,))
     traps = [q.adversarial_answer for q in conversations[0].questions if q.category == 5]
     env.reset(seed=0)
     while not env.oracle_state():
@@ -131,9 +120,9 @@ def test_the_trap_of_an_adversarial_question_scores_nothing(
     assert not any(info["is_correct"] for *_, info in results)
 
 
-def test_a_remembered_turn_counts_as_evidence(real_file: Path, conversations: list[Conversation]) -> None:
+def test_a_remembered_turn_counts_as_evidence(locomo_file: Path, conversations: list[Conversation]) -> None:
     """Writing every turn down and searching with the question finds evidence as the index alone does."""
-    env = make(real_file, conversation="conv-30", memory_budget=None, view_bytes=0, categories=(1, 2, 4))
+    env = make(locomo_file, conversation="conv-30", memory_budget=None, view_bytes=0, categories=(1, 2, 4))
     observation, _ = env.reset(seed=0)
     done, recall = False, []
     while not done:
@@ -158,17 +147,17 @@ def test_a_remembered_turn_counts_as_evidence(real_file: Path, conversations: li
     assert np.mean(recall) == pytest.approx(np.mean(expected), abs=0.02)
 
 
-def test_only_the_chosen_categories_are_asked(real_file: Path) -> None:
-    env = make(real_file, conversation="conv-26", categories=(2, 3))
+def test_only_the_chosen_categories_are_asked(locomo_file: Path) -> None:
+    env = make(locomo_file, conversation="conv-26", categories=(2, 3))
     types = Counter(info.get("question_type") for _, _, info in play(env, seed=0))
     del types[None]
     assert types == {"2-temporal": 37, "3-open-domain": 13}
 
 
 def test_a_conversation_with_nothing_to_ask_is_left_out(
-    real_file: Path, conversations: list[Conversation]
+    locomo_file: Path, conversations: list[Conversation]
 ) -> None:
-    env = make(real_file, categories=(3,))
+    env = make(locomo_file, categories=(3,))
     opened = {first_turn(env, seed=0, options={"episode": e}) for e in range(30)}
     silent = conversations[1].sessions[0].turns[0].shown_text
     assert len(opened) == 9
@@ -184,9 +173,9 @@ def test_a_conversation_with_nothing_to_ask_is_left_out(
         ({"conversation": "conv-30", "categories": (3,)}, r"conv-30 has no question in categories \[3\]"),
     ],
 )
-def test_a_wrong_argument_is_named(real_file: Path, kwargs: dict[str, Any], message: str) -> None:
+def test_a_wrong_argument_is_named(locomo_file: Path, kwargs: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        make(real_file, **kwargs)
+        make(locomo_file, **kwargs)
 
 
 def test_a_missing_file_shows_when_the_environment_is_made(tmp_path: Path) -> None:
@@ -194,6 +183,6 @@ def test_a_missing_file_shows_when_the_environment_is_made(tmp_path: Path) -> No
         LoCoMo(path=tmp_path / "none.json")
 
 
-def test_gymnasium_finds_no_fault(real_file: Path) -> None:
-    env = gym.make("memgym/LoCoMo-v0", path=real_file)
+def test_gymnasium_finds_no_fault(locomo_file: Path) -> None:
+    env = gym.make("memgym/LoCoMo-v0", path=locomo_file)
     check_env(env.unwrapped, skip_render_check=True)

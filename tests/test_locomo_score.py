@@ -5,19 +5,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from memgym.datasets.locomo import CATEGORIES, Conversation, load_locomo, locomo_score, scored_gold
-from memgym.errors import DatasetMissing
+from memgym.datasets.locomo import CATEGORIES, Conversation, locomo_score, scored_gold
 from memgym.memory import lexical
 from memgym.stream import UNKNOWN
-
-
-@pytest.fixture(scope="module")
-def conversations() -> list[Conversation]:
-    try:
-        return load_locomo()
-    except DatasetMissing:
-        pytest.skip("locomo10.json is not on this machine: set MEMGYM_DATA or run memgym data get locomo10")
-
 
 # ---------------------------------------------------------------------- score
 
