@@ -1,6 +1,8 @@
 """``memgym evaluate``: run the protocol."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -70,7 +72,9 @@ def evaluate(
     for finished in filter(core.is_finished, plans):
         name = finished.card["name"]
         console.print(f"{name}: finished before, not played again ({finished.folder})", highlight=False)
-    with progress("evaluating") as report:
+    total = sum(len(one.shards) for one in plans)
+    with _resumable(console), progress("evaluating") as report:
+        report(0, total, "starting")
         folders = core.run(
             plans,
             workers=workers or os.cpu_count() or 1,
@@ -80,6 +84,15 @@ def evaluate(
         )
     console.print(_table(folders))
     console.print(f"Results in {out}. Check them with: memgym verify {out}", highlight=False)
+
+
+@contextmanager
+def _resumable(console: Console) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        console.print("Interrupted. Give the same command again to go on from here.")
+        raise typer.Exit(130) from None
 
 
 def _table(folders: list[Path]) -> Table:

@@ -10,6 +10,7 @@ import multiprocessing
 import platform
 import re
 import shutil
+import signal
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -126,7 +127,13 @@ def _run_shards(todo: Sequence[tuple[Plan, Shard]], workers: int) -> Iterable[Sh
             yield shard
         return
     context = multiprocessing.get_context("spawn")  # torch and fork do not mix
-    with ProcessPoolExecutor(min(workers, len(todo)), mp_context=context) as pool:
+    with ProcessPoolExecutor(
+        min(workers, len(todo)),
+        mp_context=context,
+        # Ctrl-C reaches every process of a terminal; the workers finish their shards, this one stops
+        initializer=signal.signal,
+        initargs=(signal.SIGINT, signal.SIG_IGN),
+    ) as pool:
         futures = {pool.submit(run_shard, shard, _shard_path(one, shard)): shard for one, shard in todo}
         try:
             for future in as_completed(futures):
