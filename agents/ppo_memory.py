@@ -4,7 +4,7 @@ It is trained by `memgym.baselines.train_ppo_memory`.
 """
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium as gym
 
@@ -12,14 +12,15 @@ from memgym.core.agent import Agent
 from memgym.errors import DependencyMissing
 from memgym.wrappers.memory_actions import MemoryActions, memory_action_space, memory_observation_space
 
-from .weights_io import WeightsInvalid, build_policy, load_weights
+from .trained import TrainedAgent
+from .weights_io import WeightsInvalid
 
 __all__ = ["PPOMemoryAgent"]
 
 WEIGHTS = Path(__file__).parent / "weights" / "ppo_memory"
 
 
-class PPOMemoryAgent(Agent):
+class PPOMemoryAgent(TrainedAgent):
     """Remembers in the slots of `memgym.wrappers.MemoryActions`, which `wrap` puts around a task.
 
     Args:
@@ -31,26 +32,18 @@ class PPOMemoryAgent(Agent):
         DependencyMissing: stable-baselines3 is not installed.
     """
 
-    families: ClassVar[tuple[str, ...]] = ("control",)
-
     def __init__(self, weights: Path | None = None) -> None:
         try:
             from stable_baselines3.common.policies import ActorCriticPolicy
         except ImportError as error:
             raise DependencyMissing.for_extra("stable-baselines3", "agents", "PPOMemoryAgent") from error
-        stem = Path(weights) if weights is not None else WEIGHTS
-        loaded = load_weights(stem)
-        self.files = (stem.with_name(stem.name + ".json"), stem.with_name(stem.name + ".safetensors"))
-        self.card = loaded.card
-        self.observation_space = loaded.observation_space
-        self.action_space = loaded.action_space
-        num_slots = loaded.settings.get("num_slots")
+        super().__init__(Path(weights or WEIGHTS), ActorCriticPolicy)
+        num_slots, width = self.settings.get("num_slots"), self.observation_space.shape[0]
         # the wrapped observation is the inner one, a copy of it for each slot, and a flag for each slot
-        if type(num_slots) is not int or not 1 <= num_slots < self.observation_space.shape[0]:
+        if type(num_slots) is not int or not 1 <= num_slots < width:
             raise WeightsInvalid(f"settings: 'num_slots' = {num_slots!r} does not fit the observation space.")
         self.num_slots = num_slots
-        self.obs_dim = (self.observation_space.shape[0] - num_slots) // (1 + num_slots)
-        self.policy = build_policy(ActorCriticPolicy, loaded)
+        self.obs_dim = (width - num_slots) // (1 + num_slots)
 
     def wrap(self, env: gym.Env) -> gym.Env:
         """Add the slots that this policy was trained with."""
@@ -68,15 +61,11 @@ class PPOMemoryAgent(Agent):
 
     def cannot_play(self, env: gym.Env) -> str:
         """Another family of task, or one whose spaces with slots are not those it was trained on."""
-        if reason := super().cannot_play(env):
+        if reason := Agent.cannot_play(self, env):
             return reason
         try:
             observation_space = memory_observation_space(env.observation_space, self.num_slots)
             action_space = memory_action_space(env.action_space, self.num_slots)
         except ValueError as error:
             return str(error)
-        if observation_space != self.observation_space:
-            return f"was trained on observations {self.observation_space}, not {observation_space}"
-        if action_space != self.action_space:
-            return f"was trained on actions {self.action_space}, not {action_space}"
-        return ""
+        return self._differs(observation_space, action_space)

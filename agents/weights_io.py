@@ -39,6 +39,7 @@ class PolicyWeights(NamedTuple):
         action_space: what the network gives.
         settings: further values that the agent needs, e.g. the number of memory slots.
         tensors: the policy's parameters by name (torch tensors).
+        files: the two files.
     """
 
     card: AgentCard
@@ -47,6 +48,7 @@ class PolicyWeights(NamedTuple):
     action_space: spaces.Discrete | spaces.MultiDiscrete
     settings: dict[str, Any]
     tensors: dict[str, Any]
+    files: tuple[Path, Path]
 
 
 def save_weights(
@@ -107,8 +109,9 @@ def load_weights(path: Path) -> PolicyWeights:
 
     path = Path(path)
     stem = path.with_suffix("") if path.suffix in (".json", ".safetensors") else path
-    content = _read_card(stem.with_name(stem.name + ".json"))
-    blob = _read_bytes(stem.with_name(stem.name + ".safetensors"))
+    files = (stem.with_name(stem.name + ".json"), stem.with_name(stem.name + ".safetensors"))
+    content = _read_card(files[0])
+    blob = _read_bytes(files[1])
     if hashlib.sha256(blob).hexdigest() != content["sha256"]:
         raise WeightsInvalid(f"{stem.name}.safetensors is damaged, or not the one that its card names.")
     try:
@@ -127,6 +130,7 @@ def load_weights(path: Path) -> PolicyWeights:
         action_space=action_space,
         settings=content["settings"],
         tensors=tensors,
+        files=files,
     )
 
 

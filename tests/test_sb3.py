@@ -1,6 +1,7 @@
 """Stable-Baselines3 on memgym: the adapter, the shipped agents and their weights."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -246,8 +247,17 @@ def test_bad_weights_are_a_named_error(copied, damage):
 def test_weights_of_another_kind_of_agent_are_a_named_error():
     with pytest.raises(WeightsInvalid):
         PPOLSTMAgent(WEIGHTS / "ppo_memory")
-    with pytest.raises(WeightsInvalid, match="num_slots"):
+    with pytest.raises(WeightsInvalid, match="the weights of 'ppo-lstm' are of another network"):
         PPOMemoryAgent(WEIGHTS / "ppo_lstm")
+
+
+@pytest.mark.parametrize("num_slots", [None, 0, 7, "1", True])
+def test_number_of_slots_that_does_not_fit_the_network_is_a_named_error(tmp_path, num_slots):
+    for suffix in (".json", ".safetensors"):
+        shutil.copy(WEIGHTS / f"ppo_memory{suffix}", tmp_path)
+    edit(tmp_path / "ppo_memory", settings={"num_slots": num_slots})
+    with pytest.raises(WeightsInvalid, match="num_slots"):
+        PPOMemoryAgent(tmp_path / "ppo_memory")
 
 
 def test_shipped_weights_are_small():
