@@ -4,10 +4,15 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from memgym.datasets import get_dataset
 from memgym.datasets.locomo import Conversation, load_locomo
 from memgym.errors import DatasetMissing
+
+# A shared machine may be slow for a moment, and a gate must not find new examples by chance.
+settings.register_profile("memgym", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("memgym")
 
 BESIDE = Path(__file__).parents[2] / "shared" / "data"
 
