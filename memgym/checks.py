@@ -40,7 +40,7 @@ def check_env(env_id: str, **kwargs: Any) -> None:
     first = play_by_name("random", env_id, episodes=3, **kwargs)
     again = play_by_name("random", env_id, episodes=3, **kwargs)
     assert [e.hash for e in first] == [e.hash for e in again], "the same seed gives other bytes"
-    recorder = Recorder(env, task.metric)
+    recorder = Recorder(env)
     for one in first:
         alone = replay_episode(recorder, one.seed, one.episode, one.actions)
         assert alone.hash == one.hash, f"episode {one.episode} depends on the episodes before it"
@@ -82,7 +82,7 @@ def play_by_name(agent: str, env_id: str, episodes: int, **kwargs: Any) -> list[
 
 def _play(agent: Any, env_id: str, episodes: int, kwargs: dict[str, Any]) -> list[Episode]:
     env = gym.make(env_id, disable_env_checker=True, **kwargs)
-    recorder = Recorder(env, getattr(env.unwrapped, "metric", "success"))
+    recorder = Recorder(env)
     view = agent.wrap(recorder) if hasattr(agent, "wrap") else recorder
     played = [play_episode(agent, view, recorder, 0, episode) for episode in range(episodes)]
     env.close()

@@ -269,7 +269,7 @@ def test_agent_that_raises_scores_nothing_and_says_what_happened() -> None:
         def predict(self, observation, state=None, episode_start=None, deterministic=True):
             raise RuntimeError("out of ideas")
 
-    env = Recorder(gym.make(DIALOGUE, disable_env_checker=True), "score")
+    env = Recorder(gym.make(DIALOGUE, disable_env_checker=True))
     episode = play_episode(Crashes(), env, env, 0, 0)
     assert (episode.score, episode.error) == (0.0, "RuntimeError: out of ideas")
 

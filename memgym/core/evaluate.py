@@ -25,8 +25,9 @@ import numpy as np
 
 from memgym.core.agent import AgentCard
 from memgym.core.result import HEADER_FILE, NAME, TaskRow, canonical_json, read_bundle, write_bundle
-from memgym.core.shards import AgentSpec, Shard, family_of, fingerprint, make_env, metric_of, run_shard
+from memgym.core.shards import AgentSpec, Shard, family_of, fingerprint, make_env, run_shard
 from memgym.core.suites import PROTOCOL, Suite, Task, reserved_seeds
+from memgym.core.trace import metric_of
 from memgym.errors import MemgymError, ResultInvalid
 from memgym.version import VERSION
 

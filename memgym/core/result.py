@@ -171,12 +171,16 @@ def write_atomically(path: Path, data: bytes) -> None:
     part.replace(path)
 
 
-def pack_lines(rows: Iterable[Mapping[str, Any]]) -> bytes:
-    """Rows as gzipped JSON lines; equal rows give equal bytes."""
-    packed = gzip.compress(b"".join(canonical_json(row) + b"\n" for row in rows), mtime=0)
-    return (
-        packed[:9] + b"\xff" + packed[10:]
-    )  # the operating system, which versions of Python fill differently
+def as_lines(rows: Iterable[Mapping[str, Any]]) -> bytes:
+    """Rows as canonical JSON lines."""
+    return b"".join(canonical_json(row) + b"\n" for row in rows)
+
+
+def pack(data: bytes) -> bytes:
+    """Gzip; equal data give equal bytes."""
+    packed = gzip.compress(data, mtime=0)
+    # byte 9 is the operating system, which versions of Python fill differently
+    return packed[:9] + b"\xff" + packed[10:]
 
 
 def parse_json(data: bytes) -> Any:
@@ -277,11 +281,14 @@ def write_bundle(
     timings: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """Write a bundle, the header last, and return the header."""
-    files = {EPISODES_FILE: pack_lines(episodes), TIMINGS_FILE: pack_lines(timings)}
-    files |= {f"traces/{task}.jsonl.gz": pack_lines(rows) for task, rows in traces.items()}
+    lines = {EPISODES_FILE: as_lines(episodes), TIMINGS_FILE: as_lines(timings)}
+    lines |= {f"traces/{task}.jsonl.gz": as_lines(rows) for task, rows in traces.items()}
+    content = {
+        name: hashlib.sha256(data).hexdigest() for name, data in sorted(lines.items()) if name != TIMINGS_FILE
+    }
+    files = {name: pack(data) for name, data in lines.items()}
     for name, data in files.items():
         write_atomically(folder / name, data)
-    content = {name: sha256_unpacked(folder / name) for name in sorted(files) if name != TIMINGS_FILE}
     header: dict[str, Any] = {
         "schema": SCHEMA,
         "protocol": protocol,

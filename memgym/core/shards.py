@@ -28,7 +28,6 @@ __all__ = [
     "family_of",
     "fingerprint",
     "make_env",
-    "metric_of",
     "run_shard",
 ]
 
@@ -104,7 +103,7 @@ def run_shard(shard: Shard, path: Path) -> None:
     agent = _made(shard.agent.name, canonical_json(dict(shard.agent.config)))
     task = shard.task
     env = make_env(task)
-    recorder = Recorder(env, metric_of(env))
+    recorder = Recorder(env)
     view = agent.wrap(recorder) if hasattr(agent, "wrap") else recorder
     rows, traces, timings = [], [], []
     for episode in range(shard.first, shard.first + shard.count):
@@ -152,11 +151,6 @@ def episode_row(task: str, played: Episode) -> dict[str, Any]:
 def family_of(env: gym.Env) -> Any:
     """The task's family; an environment that names none counts as a control task."""
     return getattr(env.unwrapped, "family", "control")
-
-
-def metric_of(env: gym.Env) -> str:
-    """The key of the score in the last `info`; ``"success"`` where the environment names none."""
-    return getattr(env.unwrapped, "metric", "success")
 
 
 def _task_key(task: Task) -> list[Any]:

@@ -11,7 +11,7 @@ import numpy as np
 from memgym.errors import InvalidOperation
 from memgym.memory.ops import OpKind
 
-__all__ = ["Episode", "Recorder", "plain"]
+__all__ = ["Episode", "Recorder", "metric_of", "plain"]
 
 NOT_METRICS = {"memory_bytes", "memory_ops", "refused", "score", "success"}
 
@@ -64,6 +64,11 @@ def plain(value: Any) -> Any:
     return value
 
 
+def metric_of(env: gym.Env) -> str:
+    """The key of the score in the last `info`; ``"success"`` where the environment names none."""
+    return getattr(env.unwrapped, "metric", "success")
+
+
 class Recorder(gym.Wrapper):
     """Writes down what passes between an environment and whatever plays it.
 
@@ -72,12 +77,14 @@ class Recorder(gym.Wrapper):
 
     Args:
         env: the task.
+
+    Attributes:
         metric: key of the score in the last `info`.
     """
 
-    def __init__(self, env: gym.Env, metric: str) -> None:
+    def __init__(self, env: gym.Env) -> None:
         super().__init__(env)
-        self.metric = metric
+        self.metric = metric_of(env)
         self.record = Episode(0, 0)
 
     def start(self, seed: int, episode: int) -> tuple[Any, dict[str, Any]]:

@@ -14,7 +14,7 @@ from typing import Any
 from memgym.core.evaluate import summarise, task_rows
 from memgym.core.result import EPISODES_FILE, Bundle, canonical_json, read_bundle, read_traces
 from memgym.core.rollout import replay_episode, void
-from memgym.core.shards import episode_row, make_env, metric_of
+from memgym.core.shards import episode_row, make_env
 from memgym.core.suites import PROTOCOL, Task, get_suite
 from memgym.core.trace import Recorder
 from memgym.errors import DatasetError, MemgymError, ResultInvalid, ResultMismatch, UnknownName
@@ -57,7 +57,7 @@ def _verify(folder: Path, on_episode: Callable[[int, int], None]) -> Bundle:
         rows = [row for row in bundle.episodes if row["task"] == task.name]
         traces = read_traces(folder, task.name)
         with closing(make_env(task)) as env:
-            recorder = Recorder(env, metric_of(env))
+            recorder = Recorder(env)
             for row in rows:
                 _check_episode(recorder, row, _actions_of(row, traces))
                 done += 1
