@@ -2,12 +2,12 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-AGENTS := random,oracle,closed-book,recency,full-context,add-all-bm25,rules,first-cue,ppo-lstm,ppo-memory
+AGENTS := random,oracle,closed-book,recency,full-context,add-all-bm25,rules,belief,first-cue,cue-blind,ppo-lstm,ppo-memory
 
 .PHONY: quickstart test quick lint clean help
 
 help:
-	@echo "make quickstart   install, evaluate ten agents, build the page (interrupt it, run it again: it goes on)"
+	@echo "make quickstart   install, evaluate twelve agents, build the page (interrupt it, run it again: it goes on)"
 	@echo "make test         install, run every test"
 	@echo "make quick        the tests without the slow ones"
 	@echo "make lint         ruff and pyright"
@@ -17,10 +17,10 @@ quickstart: $(VENV)/installed-run
 	$(BIN)/memgym leaderboard build results/quickstart --out site
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4
 
 quick: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 -m "not slow"
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

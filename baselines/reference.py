@@ -71,17 +71,27 @@ def compare(found: dict[str, Any], expected: dict[str, Any]) -> list[str]:
 
 
 def as_table(reference: dict[str, Any]) -> str:
-    """Reference results as a Markdown table: a row an agent, a column a task, score and mean peak bytes."""
+    """Reference results as a Markdown table: score and mean peak bytes of each agent on each task.
+
+    What there is less of, agents or tasks, stands in the columns.
+    """
     agents = reference["agents"]
     tasks = list(dict.fromkeys(task for agent in agents.values() for task in agent["tasks"]))
-    lines = ["| agent | " + " | ".join(tasks) + " |", "| --- |" + " --- |" * len(tasks)]
-    for name, agent in agents.items():
-        cells = [
-            f"{row['score']:.3f} ({row['memory_bytes']:,.0f} B)" if (row := agent["tasks"].get(task)) else "–"
-            for task in tasks
-        ]
-        lines.append(f"| `{name}` | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    if len(agents) >= len(tasks):
+        rows = [[f"`{name}`", *(_cell(reference, name, task) for task in tasks)] for name in agents]
+        return _markdown(["agent", *tasks], rows)
+    rows = [[task, *(_cell(reference, name, task) for name in agents)] for task in tasks]
+    return _markdown(["task", *(f"`{name}`" for name in agents)], rows)
+
+
+def _cell(reference: dict[str, Any], agent: str, task: str) -> str:
+    row = reference["agents"][agent]["tasks"].get(task)
+    return f"{row['score']:.3f} ({row['memory_bytes']:,.0f} B)" if row else "–"
+
+
+def _markdown(head: list[str], rows: list[list[str]]) -> str:
+    lines = ["| " + " | ".join(cells) + " |" for cells in [head, *rows]]
+    return "\n".join([lines[0], "|" + " --- |" * len(head), *lines[1:]])
 
 
 def main() -> int:

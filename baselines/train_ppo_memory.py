@@ -10,6 +10,7 @@ split: 1.000 with one, three and ten corridors, where three are trained; without
 
 import argparse
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ import gymnasium as gym
 import torch
 from gymnasium.vector import AutoresetMode
 from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import VecEnv
 
 from memgym.agents.sb3 import ProgressLine, SB3VecEnv, success_rate
 from memgym.agents.weights_io import save_weights
@@ -58,7 +61,7 @@ class Config:
     hidden: int = 64
     """Units of each of two layers, in the policy and in the value network."""
     num_slots: int = 1
-    """Slots of the external memory; each holds one observation."""
+    """Slots of the external memory; each holds one observation. 0 leaves the memory out."""
     show_memory: bool = True
     """Whether the agent sees its memory; without, it cannot pass the memoryless bound."""
     noop_bias: float = 3.0
@@ -69,7 +72,7 @@ class Config:
 
 
 def make_envs(config: Config, split: str, num_envs: int, num_corridors: int) -> gym.vector.VectorEnv:
-    """The task, many times, with slots."""
+    """The task, many times, with its slots if it has any."""
     envs = gym.make_vec(
         ENV_ID,
         num_envs=num_envs,
@@ -78,17 +81,13 @@ def make_envs(config: Config, split: str, num_envs: int, num_corridors: int) -> 
         split=split,
         autoreset_mode=AutoresetMode.SAME_STEP,
     )
+    if config.num_slots == 0:
+        return envs
     return MemoryActionsVector(envs, config.num_slots, show=config.show_memory)
 
 
-def train(config: Config) -> tuple[Any, dict[str, Any]]:
-    """Train one agent.
-
-    Returns:
-        The model, and what the card tells of the run: CPU seconds and the scores on the test split.
-    """
-    envs = SB3VecEnv(make_envs(config, "train", config.num_envs, config.num_corridors))
-    envs.seed(config.seed)
+def make_model(config: Config, envs: VecEnv) -> PPO:
+    """An untrained agent."""
     model = PPO(
         "MlpPolicy",
         envs,
@@ -103,11 +102,36 @@ def train(config: Config) -> tuple[Any, dict[str, Any]]:
         seed=config.seed,
         device="cpu",
     )
-    with torch.no_grad():
-        bias: Any = model.policy.action_net.bias
-        bias[3] += config.noop_bias  # logits 0-2 are actions, 3 is NOOP, 4 WRITE, 5 ERASE
+    if config.num_slots:
+        with torch.no_grad():
+            bias: Any = model.policy.action_net.bias
+            bias[3] += config.noop_bias  # logits 0-2 are actions, 3 is NOOP, 4 WRITE, 5 ERASE
+    return model
+
+
+def train(
+    config: Config, callbacks: Sequence[BaseCallback] = (), model: PPO | None = None
+) -> tuple[PPO, dict[str, Any]]:
+    """Train one agent.
+
+    Args:
+        config: what the run is made of.
+        callbacks: called by Stable-Baselines3 during the run.
+        model: train this one further, on the task and for the steps of `config`; its network and its PPO stay
+            as they were made.
+
+    Returns:
+        The model, and what the card tells of the run: CPU seconds, callbacks included, and the scores on the
+        test split.
+    """
+    envs = SB3VecEnv(make_envs(config, "train", config.num_envs, config.num_corridors))
+    envs.seed(config.seed)
+    if model is None:
+        model = make_model(config, envs)
+    else:
+        model.set_env(envs)
     start = time.process_time()
-    model.learn(config.total_steps, callback=ProgressLine(config.total_steps))
+    model.learn(config.total_steps, callback=[ProgressLine(config.total_steps), *callbacks])
     cpu_seconds = round(time.process_time() - start, 1)
     scores = {
         f"success_n{n}": success_rate(model, make_envs(config, "test", config.eval_episodes, n), seed=0)

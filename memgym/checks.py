@@ -8,7 +8,9 @@ import pickle
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 from gymnasium.utils.env_checker import check_env as gymnasium_check_env
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from memgym.core.agent import AgentCard
 from memgym.core.env import MemoryEnv
@@ -16,7 +18,7 @@ from memgym.core.rollout import play_episode, replay_episode
 from memgym.core.trace import Episode, Recorder
 from memgym.registry import load_object
 
-__all__ = ["check_agent", "check_env", "play_by_name"]
+__all__ = ["check_agent", "check_env", "check_vector_env", "play_by_name"]
 
 
 def check_env(env_id: str, **kwargs: Any) -> None:
@@ -73,6 +75,88 @@ def check_agent(agent: Any, env_id: str, **kwargs: Any) -> None:
         assert one.error is None, f"the agent raised {one.error}"
         assert one.actions == other.actions, "the same episode is played in two ways"
         assert one.agent_bytes >= 0, "memory_nbytes is at least 0"
+
+
+def check_vector_env(
+    env_id: str,
+    autoreset_mode: AutoresetMode = AutoresetMode.NEXT_STEP,
+    num_envs: int = 64,
+    steps: int = 500,
+    seed: int = 0,
+    follow: float = 0.5,
+    vector_kwargs: dict[str, Any] | None = None,
+    **kwargs: Any,
+) -> int:
+    """Check that the native vector form gives exactly what Gymnasium's ``SyncVectorEnv`` over scalar ones does.
+
+    Observations, rewards, flags and infos are compared in every step, types included.
+
+    Args:
+        env_id: a control task of memgym's, with both forms.
+        autoreset_mode: of both.
+        num_envs: environment i plays seed `seed` + i.
+        steps: steps taken.
+        seed: the first seed; it decides the actions as well.
+        follow: how often the oracle's action is taken instead of a random one, so that episodes get far.
+        vector_kwargs: arguments of the vector form alone, e.g. ``{"backend": "numba"}``.
+        kwargs: arguments of the task.
+
+    Returns:
+        The number of episodes that ended, so that a caller sees that there were some.
+
+    Raises:
+        AssertionError: names the step and what differs in it.
+    """
+    ours = gym.make_vec(
+        env_id, num_envs=num_envs, autoreset_mode=autoreset_mode, **(vector_kwargs or {}), **kwargs
+    )
+    makers = [lambda: gym.make(env_id, disable_env_checker=True, **kwargs).unwrapped] * num_envs
+    theirs = SyncVectorEnv(makers, autoreset_mode=autoreset_mode)
+    assert ours.single_observation_space == theirs.single_observation_space, "other observation space"
+    assert ours.single_action_space == theirs.single_action_space, "other action space"
+    rng = np.random.default_rng(seed)
+    space: Any = ours.single_action_space
+    episodes = 0
+    _assert_same(ours.reset(seed=seed), theirs.reset(seed=seed), "reset")
+    for step in range(steps):
+        actions = rng.integers(0, space.n, num_envs)
+        for i in (rng.random(num_envs) < follow).nonzero()[0]:
+            task: Any = theirs.envs[i]
+            actions[i] = task.oracle_action()
+        given, wanted = ours.step(actions), theirs.step(actions)
+        _assert_same(given, wanted, f"step {step}")
+        ended = wanted[2] | wanted[3]
+        episodes += int(ended.sum())
+        if autoreset_mode == AutoresetMode.DISABLED and ended.any():
+            chosen = {"reset_mask": ended}
+            _assert_same(ours.reset(options=chosen), theirs.reset(options=chosen), f"reset after step {step}")
+    ours.close()
+    theirs.close()
+    return episodes
+
+
+def _assert_same(given: Any, wanted: Any, where: str) -> None:
+    """Equal values; of arrays, equal types as well."""
+    if isinstance(wanted, dict):
+        assert set(given) == set(wanted), f"{where}: keys {sorted(given)} instead of {sorted(wanted)}"
+        for key in wanted:
+            _assert_same(given[key], wanted[key], f"{where}, {key!r}")
+    elif isinstance(wanted, tuple):
+        names = ("observation", "reward", "terminated", "truncated", "infos")
+        names = names if len(wanted) == len(names) else ("observation", "infos")
+        for name, ours, theirs in zip(names, given, wanted, strict=True):
+            _assert_same(ours, theirs, f"{where}, {name}")
+    elif isinstance(wanted, np.ndarray):
+        assert given.dtype == wanted.dtype, f"{where}: {given.dtype} instead of {wanted.dtype}"
+        assert given.shape == wanted.shape, f"{where}: shape {given.shape} instead of {wanted.shape}"
+        if wanted.dtype == object:
+            for i, (ours, theirs) in enumerate(zip(given, wanted, strict=True)):
+                _assert_same(ours, theirs, f"{where}, environment {i}")
+        else:
+            differ = np.argwhere(given != wanted)
+            assert not differ.size, f"{where}, at {differ[0]}: {given} instead of {wanted}"
+    else:
+        assert given == wanted, f"{where}: {given!r} instead of {wanted!r}"
 
 
 def play_by_name(agent: str, env_id: str, episodes: int, **kwargs: Any) -> list[Episode]:

@@ -14,13 +14,36 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CounterRNG", "draw", "draw_array", "episode_key", "episode_keys", "mix64", "stream_id"]
+__all__ = [
+    "HALF",
+    "LOW",
+    "LOW32",
+    "CounterRNG",
+    "draw",
+    "draw_array",
+    "episode_key",
+    "episode_keys",
+    "mix64",
+    "seed_keys",
+    "stream_id",
+]
 
 T = TypeVar("T")
 
 MASK64 = (1 << 64) - 1
+LOW32 = (1 << 32) - 1
+LOW, HALF = (
+    np.uint64(LOW32),
+    np.uint64(32),
+)  # the low 32 bits of a draw, and the shift to the upper ones, in arrays
 PHI = 0x9E3779B97F4A7C15  # 2**64 / golden ratio, SplitMix64's increment
 EPISODE_STEP = 0xD1342543DE82EF95  # an odd constant other than PHI keeps (episode, draw) pairs apart
+
+
+# made once: in short vector steps the making shows
+_PHI, _STEP, _ONE = np.uint64(PHI), np.uint64(EPISODE_STEP), np.uint64(1)
+_A, _B = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+_30, _27, _31 = np.uint64(30), np.uint64(27), np.uint64(31)
 
 
 def mix64(z: int) -> int:
@@ -33,9 +56,12 @@ def mix64(z: int) -> int:
 
 def mix64_array(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """`mix64` on an array of any shape."""
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
+    z = z ^ (z >> _30)
+    z *= _A
+    z ^= z >> _27
+    z *= _B
+    z ^= z >> _31
+    return z
 
 
 @lru_cache(maxsize=256)
@@ -52,12 +78,14 @@ def episode_key(seed: int, episode: int, stream: int = 0) -> int:
     return mix64(mix64(mix64(seed) + stream) + episode * EPISODE_STEP)
 
 
-def episode_keys(
-    seeds: NDArray[np.uint64], episodes: NDArray[np.uint64], stream: int = 0
-) -> NDArray[np.uint64]:
-    """`episode_key` for many (seed, episode) pairs, shape (num_envs,)."""
-    base = mix64_array(mix64_array(seeds) + np.uint64(stream))
-    return mix64_array(base + episodes * np.uint64(EPISODE_STEP))
+def seed_keys(seeds: NDArray[np.uint64], stream: int = 0) -> NDArray[np.uint64]:
+    """What the keys of all episodes of these seeds have in common; `episode_keys` goes on from it."""
+    return mix64_array(mix64_array(seeds) + np.uint64(stream))
+
+
+def episode_keys(base: NDArray[np.uint64], episodes: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """`episode_key` for many episodes, shape (num_envs,); `base` comes from `seed_keys`."""
+    return mix64_array(base + episodes * _STEP)
 
 
 def draw(key: int, index: int) -> int:
@@ -69,7 +97,7 @@ def draw_array(keys: NDArray[np.uint64], index: NDArray[np.uint64] | int) -> NDA
     """`draw` for many keys, shape (num_envs,)."""
     if isinstance(index, int):  # numpy warns of overflow in scalars, though not in arrays
         return mix64_array(keys + np.uint64((index + 1) * PHI & MASK64))
-    return mix64_array(keys + (index + np.uint64(1)) * np.uint64(PHI))
+    return mix64_array(keys + (index + _ONE) * _PHI)
 
 
 class CounterRNG:

@@ -4,7 +4,9 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import gymnasium as gym
 import pytest
 
 from memgym.core.suites import SUITES
@@ -138,9 +140,25 @@ def test_person_plays_a_dialogue_to_the_end() -> None:
 
 
 def test_person_walks_a_maze_and_may_quit() -> None:
-    out = memgym("play", "EndlessTMaze-v0", stdin="f\nx\nl\nq\n")
-    assert out.returncode == 0
-    assert "forward, l: left" in out.stdout
+    out = memgym("play", "EndlessTMaze-v0", stdin="f\n\nx\nl\nq\n")
+    assert "You walk through 3 corridors" in out.stdout
+    assert out.stdout.count("forward, left, right") == 2, "at the start, and where the key was not understood"
+    assert "step 3/108" in out.stdout
+
+
+@pytest.mark.parametrize("env_id", ["KeyValueRewriting-v0", "ColorCubes-v0"])
+def test_who_plays_sees_no_more_than_an_agent_until_the_end(env_id: str) -> None:
+    out = memgym("play", env_id, stdin="\n\nq\n").stdout
+    env = gym.make(f"memgym/{env_id}")
+    task: Any = env.unwrapped
+    observation, _ = env.reset(seed=0)
+    for _ in range(3):
+        assert task.describe(observation).split(". ")[-1] in " ".join(out.split())
+        observation, *_ = env.step(0)
+    drawn = gym.make(f"memgym/{env_id}", render_mode="ansi")
+    drawn.reset(seed=0)
+    drawn.step(0)
+    assert str(drawn.render()).splitlines()[-1] not in out
 
 
 @pytest.mark.parametrize(("env_id", "agent"), [("DialogueMemory-v0", "rules"), ("EndlessTMaze-v0", "oracle")])

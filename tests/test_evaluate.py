@@ -2,7 +2,11 @@
 
 import gzip
 import json
+import signal
+import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -154,3 +158,46 @@ def test_shard_files_are_plain_gzipped_json(tmp_path: Path) -> None:
 
     run([plan(AgentSpec("closed-book"), get_suite("dialogue+episodes=1"), out)], on_shard=look)
     assert all(content.keys() == {"rows", "traces", "timings"} for content in kept)
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads the table of processes in /proc")
+def test_workers_end_with_the_process_that_started_them(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "memgym", "evaluate", "--agents", "ppo-lstm", "--suite", "rewriting"]
+    parent = subprocess.Popen(
+        [*command, "--workers", "2", "--out", str(tmp_path)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+    def wait_for(condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 120
+        while not condition():
+            assert parent.poll() is None or parent.returncode == -signal.SIGTERM
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+
+    # a worker's command line tells of the spawn; it plays once a first shard is there
+    wait_for(lambda: len(_children(parent.pid)) >= 2 and any(tmp_path.rglob("*.json.gz")))
+    workers = _children(parent.pid)
+    parent.terminate()
+    parent.wait()
+    wait_for(lambda: not any(_is_running(worker) for worker in workers))
+
+
+def _children(pid: int) -> list[int]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended meanwhile
+            continue
+        if int(fields[1]) == pid:
+            found.append(int(path.parent.name))
+    return found
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

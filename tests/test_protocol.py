@@ -243,7 +243,7 @@ def nested(depth: int) -> list[Any]:
         (
             EPISODES,
             lambda rows: rows.extend([rows[0] | {"seed": "5"}, rows[0] | {"seed": 6}]),
-            r"line 9: seed",
+            r"line 41: seed",
         ),
         (EPISODES, set_in(0, "ops", {"ADD": -1}), r"line 1: ops\.ADD: Input should be greater"),
         (EPISODES, set_in(0, "ops", {"ADD": 1.0}), r"line 1: ops\.ADD: Input should be a valid integer"),

@@ -17,11 +17,26 @@ ROOT = Path(__file__).parents[1]
 EXPECTED = json.loads(expected_file("quickstart").read_text())
 
 
-def test_readme_shows_the_committed_results() -> None:
+@pytest.mark.parametrize("suite", ["quickstart", "rewriting"])
+def test_readme_shows_the_committed_results(suite: str) -> None:
     text = (ROOT / "README.md").read_text()
-    shown = re.search(r"<!-- reference:quickstart -->\n(.*?)\n<!-- /reference -->", text, re.DOTALL)
+    shown = re.search(rf"<!-- reference:{suite} -->\n(.*?)\n<!-- /reference -->", text, re.DOTALL)
     assert shown is not None
-    assert shown[1] == as_table(EXPECTED)
+    assert shown[1] == as_table(json.loads(expected_file(suite).read_text()))
+
+
+def test_reference_of_the_rewriting_suite_covers_its_tasks() -> None:
+    expected = json.loads(expected_file("rewriting").read_text())
+    assert {task for a in expected["agents"].values() for task in a["tasks"]} == {
+        task.name for task in get_suite("rewriting").tasks
+    }
+
+
+@pytest.mark.slow
+def test_the_rewriting_suite_reproduces_its_reference_results(tmp_path: Path) -> None:
+    expected = json.loads(expected_file("rewriting").read_text())
+    run([plan(AgentSpec(name), get_suite("rewriting"), tmp_path / "r") for name in expected["agents"]])
+    assert compare(summary(tmp_path / "r"), expected) == []
 
 
 def test_every_agent_has_a_reference_result() -> None:

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from memgym.core.trace import metric_of
 from memgym.envs import ENVIRONMENTS
 from memgym.envs.text import Phase
 from memgym.errors import InvalidOperation, UnknownName
@@ -19,8 +20,6 @@ __all__ = ["play"]
 TEXT_HELP = """On an item: Enter lets it pass; [b]a[/b] stores it as it stands; [b]a TEXT[/b] stores TEXT;
 [b]u ID TEXT[/b] updates an entry; [b]d ID[/b] deletes one; [b]s WORDS[/b] searches.
 On a question: type the answer, or the number of a choice ([b]s WORDS[/b] still searches). [b]q[/b] quits."""
-CONTROL_HELP = "f or Enter: forward, l: left, r: right, q: quit."
-KEYS = {"": 0, "f": 0, "w": 0, "l": 1, "a": 1, "r": 2, "d": 2}
 
 
 def play(
@@ -47,6 +46,8 @@ def play(
         ENVIRONMENTS.resolve(name)  # raises with near matches
     if seed < 0:
         raise typer.BadParameter(f"--seed is at least 0, not {seed}.")
+    if delay < 0:
+        raise typer.BadParameter(f"--delay is at least 0, not {delay}.")
     try:
         env = gym.make(name, render_mode="ansi", disable_env_checker=True, **_arguments(arg or []))
     except (TypeError, ValueError) as error:  # an unknown argument, or one out of its range
@@ -93,7 +94,7 @@ def _watch(console: Console, env: gym.Env, name: str, seed: int, delay: float) -
         total += float(reward)
         start, done = False, terminated or truncated
     _show(console, env, [])
-    _summary(console, total, info)
+    _summary(console, env, total, info)
 
 
 def _play_text(console: Console, env: gym.Env, seed: int) -> None:
@@ -122,7 +123,7 @@ def _play_text(console: Console, env: gym.Env, seed: int) -> None:
         total += float(reward)
         done = terminated or truncated
     _show(console, env, notes)
-    _summary(console, total, info)
+    _summary(console, env, total, info)
 
 
 def _text_action(line: str, observation: dict[str, Any]) -> dict[str, Any]:
@@ -149,21 +150,37 @@ def _text_action(line: str, observation: dict[str, Any]) -> dict[str, Any]:
 
 
 def _play_control(console: Console, env: gym.Env, seed: int) -> None:
-    _, info = env.reset(seed=seed)
-    total, done, notes = 0.0, False, [CONTROL_HELP]
+    task: Any = env.unwrapped
+    observation, info = env.reset(seed=seed)
+    names = [escape(name) for name in task.action_names]
+    choices = f"{', '.join(names)} (the first letters do; Enter: {names[0]}), q: quit."
+    total, done, notes = 0.0, False, [escape(task.instructions()), choices]
     while not done:
-        _show(console, env, notes)
-        key = _ask("move> ").lower()
-        if key == "q":
+        words = task.describe(observation) if task.pictures_reveal else None
+        _show(console, env, notes, words)
+        line = _ask("action> ").casefold()
+        if line == "q":
             return
-        if key not in KEYS:
-            notes = [CONTROL_HELP]
+        action = _action_number(line, task.action_names)
+        if action is None:
+            notes = [choices]
             continue
-        _, reward, terminated, truncated, info = env.step(KEYS[key])
+        observation, reward, terminated, truncated, info = env.step(action)
         total += float(reward)
         done, notes = terminated or truncated, []
     _show(console, env, [])
-    _summary(console, total, info)
+    _summary(console, env, total, info)
+
+
+def _action_number(line: str, names: tuple[str, ...]) -> int | None:
+    """The action that a line names, whole or by first letters that only one action has."""
+    starting = [number for number, name in enumerate(names) if name.casefold().startswith(line)]
+    exact = [number for number in starting if names[number].casefold() == line]
+    if not line:
+        return 0
+    if exact or len(starting) == 1:
+        return (exact or starting)[0]
+    return None
 
 
 def _ask(prompt: str) -> str:
@@ -173,15 +190,15 @@ def _ask(prompt: str) -> str:
         return "q"
 
 
-def _show(console: Console, env: gym.Env, notes: list[str]) -> None:
-    """One frame, on a cleared screen where there is one, and what there is to say below it."""
+def _show(console: Console, env: gym.Env, notes: list[str], words: str | None = None) -> None:
+    """One frame, or words in its place, on a cleared screen where there is one; below it, what there is to say."""
     if console.is_terminal:
         console.clear()
-    console.print(env.render(), markup=False, highlight=False)
+    console.print(env.render() if words is None else words, markup=False, highlight=False)
     for note in notes:
         console.print(note, highlight=False)
 
 
-def _summary(console: Console, total: float, info: dict[str, Any]) -> None:
-    metric = "score" if "score" in info else "success"
+def _summary(console: Console, env: gym.Env, total: float, info: dict[str, Any]) -> None:
+    metric = metric_of(env)
     console.print(f"\nThe end. Return {total:.2f}, {metric} {info.get(metric)}.", highlight=False)

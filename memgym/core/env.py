@@ -5,21 +5,37 @@ from typing import Any, ClassVar, Generic, TypeVar
 import gymnasium as gym
 from gymnasium.utils import seeding
 
+from memgym.core.arguments import check_choice, check_integer
 from memgym.rng import MASK64, episode_key, stream_id
 
-__all__ = ["SPLITS", "MemoryEnv", "check_split"]
+__all__ = ["SPLITS", "MemoryEnv", "check_split", "read_episode"]
 
 ObsType = TypeVar("ObsType")
 ActType = TypeVar("ActType")
 
 SPLITS = ("train", "test")
+MAX_EPISODE = (1 << 62) - 1
 
 
 def check_split(split: str) -> str:
     """Return `split`, or raise a ValueError that names the two there are."""
-    if split not in SPLITS:
-        raise ValueError(f"split is 'train' or 'test', not {split!r}.")
+    check_choice("split", split, SPLITS)
     return split
+
+
+def read_episode(options: dict[str, Any]) -> int | None:
+    """The episode number that reset options ask for, None where they do not.
+
+    Raises:
+        ValueError: another option, or a number that is no episode's.
+    """
+    unknown = set(options) - {"episode"}
+    if unknown:
+        raise ValueError(f"unknown reset option {sorted(unknown)[0]!r}; there is 'episode'.")
+    if "episode" not in options:
+        return None
+    check_integer("episode", options["episode"], 0, MAX_EPISODE)
+    return int(options["episode"])
 
 
 class MemoryEnv(gym.Env[ObsType, ActType], Generic[ObsType, ActType]):
@@ -49,12 +65,7 @@ class MemoryEnv(gym.Env[ObsType, ActType], Generic[ObsType, ActType]):
 
     def _begin(self, seed: int | None, options: dict[str, Any] | None) -> int:
         """Start an episode and return its key; call first in `reset`."""
-        options = options or {}
-        unknown = set(options) - {"episode"}
-        if unknown:
-            raise ValueError(f"unknown reset option {sorted(unknown)[0]!r}; there is 'episode'.")
-        if int(options.get("episode", 0)) < 0:
-            raise ValueError(f"episode is at least 0, not {options['episode']}.")
+        episode = read_episode(options or {})
         super().reset(seed=seed)
         if seed is None and self._seed is None:
             self._np_random, self._np_random_seed = seeding.np_random()
@@ -62,7 +73,7 @@ class MemoryEnv(gym.Env[ObsType, ActType], Generic[ObsType, ActType]):
         if seed is not None:
             self._seed, self._episode = seed & MASK64, -1
         assert self._seed is not None
-        self._episode = int(options.get("episode", self._episode + 1))
+        self._episode = self._episode + 1 if episode is None else episode
         return episode_key(self._seed, self._episode, stream_id(f"{type(self).__name__}/{self.split}"))
 
     def oracle_state(self) -> dict[str, Any]:

@@ -7,10 +7,12 @@ on where it stopped when the same command is given again, and ends with the same
 import gzip
 import json
 import multiprocessing
+import os
 import platform
 import re
 import shutil
 import signal
+import threading
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -131,9 +133,7 @@ def _run_shards(todo: Sequence[tuple[Plan, Shard]], workers: int) -> Iterable[Sh
     with ProcessPoolExecutor(
         min(workers, len(todo)),
         mp_context=context,
-        # Ctrl-C reaches every process of a terminal; the workers finish their shards, this one stops
-        initializer=signal.signal,
-        initargs=(signal.SIGINT, signal.SIG_IGN),
+        initializer=_prepare_worker,
     ) as pool:
         futures = {pool.submit(run_shard, shard, _shard_path(one, shard)): shard for one, shard in todo}
         try:
@@ -144,6 +144,20 @@ def _run_shards(todo: Sequence[tuple[Plan, Shard]], workers: int) -> Iterable[Sh
             raise MemgymError("a worker process was killed. Give the same command again to resume.") from None
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _prepare_worker() -> None:
+    """Ctrl-C reaches every process of a terminal: workers finish their shards, and end with their parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Where the parent was killed, nobody collects what a worker plays on; whole shards are kept."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def task_rows(tasks: Iterable[Task]) -> list[TaskRow]:

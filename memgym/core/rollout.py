@@ -28,7 +28,7 @@ def play_episode(agent: Any, env: gym.Env, recorder: Recorder, seed: int, episod
         `error` set and everything scored 0: it is a result, not a reason to stop or to try again. An
         exception of the environment passes through.
     """
-    if hasattr(agent, "seed"):
+    if callable(getattr(agent, "seed", None)):  # a Stable-Baselines3 model's is a number
         agent.seed(_agent_seed(seed, episode))
     observation, _ = env.reset(seed=seed, options={"episode": episode})
     state, start, done, agent_bytes = None, True, False, 0

@@ -20,6 +20,7 @@ from memgym.core.suites import PROTOCOL, Task
 from memgym.core.trace import Episode, Recorder
 from memgym.registry import load_object
 from memgym.version import VERSION
+from memgym.wrappers.normalise import make_peer, peer_of
 
 __all__ = [
     "AgentSpec",
@@ -94,7 +95,13 @@ def fingerprint(agent: Any, spec: AgentSpec) -> str:
 
 
 def make_env(task: Task) -> gym.Env:
-    """The environment of a task."""
+    """The environment of a task.
+
+    Raises:
+        DependencyMissing: it is another package's, which is not installed.
+    """
+    if peer := peer_of(task.env_id):
+        return make_peer(peer, task.env_id, **task.kwargs)
     return gym.make(task.env_id, disable_env_checker=True, **task.kwargs)
 
 

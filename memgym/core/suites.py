@@ -7,6 +7,7 @@ from typing import Any
 
 from memgym.errors import DatasetMissing, UnknownName
 from memgym.registry import Registry
+from memgym.wrappers.normalise import peer_of
 
 __all__ = ["PROTOCOL", "SUITES", "Suite", "Task", "get_suite", "reserved_seeds"]
 
@@ -22,7 +23,8 @@ class Task:
     Attributes:
         name: short, unique in its suite.
         title: for people.
-        env_id: of Gymnasium.
+        env_id: memgym's own; one of a package in `memgym.wrappers.normalise.PEERS`; or ``"your_module:Id-v0"``,
+            whose import registers it.
         kwargs: arguments of the environment, JSON-like.
         episodes: played on each seed.
         num_seeds: number of reserved seeds.
@@ -39,6 +41,8 @@ class Task:
 
     def missing(self) -> str:
         """Why the task cannot be played on this machine; ``""`` where it can."""
+        if peer := peer_of(self.env_id):
+            return peer.load()
         if not self.dataset:
             return ""
         from memgym.datasets import get_dataset
@@ -109,15 +113,24 @@ def reserved_seeds(task: Task, protocol: str = PROTOCOL) -> list[int]:
     return seeds
 
 
-def _t_maze(num_corridors: int, **kwargs: Any) -> Task:
-    uniform = kwargs.get("length_mode") == "uniform"
-    return Task(
-        name=f"t-maze-n{num_corridors}" + ("-uniform" if uniform else ""),
-        title=f"Endless T-Maze, {num_corridors} corridor{'s' if num_corridors > 1 else ''}",
-        env_id="memgym/EndlessTMaze-v0",
-        kwargs={"num_corridors": num_corridors, "corridor_length": 5, "split": "test", **kwargs},
-        episodes=200,
-    )
+def _control(name: str, title: str, env_id: str, **kwargs: Any) -> Task:
+    return Task(name, title, f"memgym/{env_id}-v0", {**kwargs, "split": "test"}, episodes=200)
+
+
+def _t_maze(num_corridors: int, ending: str = "", **kwargs: Any) -> Task:
+    title = f"Endless T-Maze, {num_corridors} corridor{'s' if num_corridors > 1 else ''}"
+    given = {"num_corridors": num_corridors, "corridor_length": 5, **kwargs}
+    detail = ending.replace("-", " ").strip()
+    name = f"t-maze-n{num_corridors}{ending}"
+    return _control(name, f"{title}, {detail}" if detail else title, "EndlessTMaze", **given)
+
+
+def _rewriting(mode: str) -> Task:
+    return _t_maze(10, f"-{mode}", rewriting=mode)
+
+
+def _cubes(mode: str) -> Task:
+    return _control(f"color-cubes-{mode}", f"Color Cubes, {mode}", "ColorCubes", mode=mode)
 
 
 def _dialogue(kib: int) -> Task:
@@ -147,14 +160,48 @@ QUICKSTART = Suite(
     "One control task, one synthetic dialogue, one real one: minutes on a laptop.",
     (_t_maze(3), _dialogue(1), _locomo(256)),
 )
-RETENTION = Suite("retention", "Keep one thing: T-Maze with a single corridor.", (_t_maze(1),))
+RETENTION = Suite(
+    "retention",
+    "Keep one thing, over long delays and past distraction.",
+    (
+        _t_maze(1),
+        _t_maze(1, "-long", corridor_length=100),
+        _t_maze(10, "-retention", rewriting="retention"),
+        _cubes("trivial"),
+    ),
+)
 REWRITING = Suite(
-    "rewriting", "Replace what was kept: T-Maze with many corridors.", (_t_maze(3), _t_maze(10))
+    "rewriting",
+    "Replace, keep selectively, delete and infer what changed.",
+    (
+        _t_maze(3),
+        _t_maze(10),
+        _rewriting("selective"),
+        _rewriting("distractor"),
+        _rewriting("reversal"),
+        _cubes("medium"),
+        _cubes("extreme"),
+        _control("key-value", "Key-value rewriting", "KeyValueRewriting"),
+        _control("order", "Order rewriting", "OrderRewriting"),
+        _control("count", "Count rewriting", "CountRewriting"),
+    ),
 )
 DIALOGUE = Suite(
     "dialogue",
     "Manage a bounded memory while a conversation streams by, then answer.",
     (_dialogue(1), _dialogue(4), _locomo(16), _locomo(256)),
+)
+PEERS = Suite(
+    "peers",
+    "Memory tasks of popgym, minigrid and memory-gym, each where that package is installed.",
+    (
+        Task("popgym-repeat-previous", "popgym: Repeat Previous (easy)", "popgym-RepeatPreviousEasy-v0"),
+        Task("popgym-count-recall", "popgym: Count Recall (easy)", "popgym-CountRecallEasy-v0"),
+        Task("popgym-autoencode", "popgym: Autoencode (easy)", "popgym-AutoencodeEasy-v0"),
+        Task("minigrid-memory-s11", "minigrid: Memory S11", "MiniGrid-MemoryS11-v0"),
+        Task("memory-gym-mortar-mayhem", "memory-gym: Mortar Mayhem (grid)", "MortarMayhem-Grid-v0"),
+        Task("memory-gym-mystery-path", "memory-gym: Mystery Path (grid)", "MysteryPath-Grid-v0"),
+    ),
 )
 
 SUITES = Registry(
@@ -164,6 +211,7 @@ SUITES = Registry(
         "retention": "memgym.core.suites:RETENTION",
         "rewriting": "memgym.core.suites:REWRITING",
         "dialogue": "memgym.core.suites:DIALOGUE",
+        "peers": "memgym.core.suites:PEERS",
     },
     group="memgym.suites",
 )

@@ -10,13 +10,23 @@ ENVIRONMENTS = Registry(
     "environment",
     {
         "memgym/EndlessTMaze-v0": "memgym.envs.t_maze:EndlessTMaze",
+        "memgym/ColorCubes-v0": "memgym.envs.color_cubes:ColorCubes",
+        "memgym/KeyValueRewriting-v0": "memgym.envs.key_value:KeyValueRewriting",
+        "memgym/OrderRewriting-v0": "memgym.envs.order:OrderRewriting",
+        "memgym/CountRewriting-v0": "memgym.envs.count:CountRewriting",
         "memgym/DialogueMemory-v0": "memgym.envs.dialogue:DialogueMemory",
         "memgym/LoCoMo-v0": "memgym.envs.locomo:LoCoMo",
     },
 )
 VECTOR_ENVIRONMENTS = Registry(
     "vector environment",
-    {"memgym/EndlessTMaze-v0": "memgym.envs.t_maze_vector:EndlessTMazeVector"},
+    {
+        "memgym/EndlessTMaze-v0": "memgym.envs.t_maze.vector:EndlessTMazeVector",
+        "memgym/ColorCubes-v0": "memgym.envs.color_cubes.vector:ColorCubesVector",
+        "memgym/KeyValueRewriting-v0": "memgym.envs.key_value.vector:KeyValueRewritingVector",
+        "memgym/OrderRewriting-v0": "memgym.envs.order.vector:OrderRewritingVector",
+        "memgym/CountRewriting-v0": "memgym.envs.count.vector:CountRewritingVector",
+    },
 )
 
 
