@@ -1,0 +1,54 @@
+"""Neural memories: cells behind one interface, the blocks that hold them, and their registry.
+
+>>> from memgym.agents.nn import make_memory
+>>> memory = make_memory("gru", d_in=8, d_out=16, hidden=32)
+>>> memory.state_nbytes()
+128
+
+Adding one: a file here with a class after `MemoryModule`, and one line in `MODULES`; from another package, an
+entry point in the group ``memgym.modules``. `memgym.agents.nn.checks.check_memory_module` tests its promises.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from memgym.registry import Registry
+
+if TYPE_CHECKING:
+    from memgym.agents.nn.module import MemoryModule
+
+__all__ = ["MODULES", "list_memories", "make_memory"]
+
+MODULES = Registry(
+    "memory module",
+    {
+        "mlp": "memgym.agents.nn.recurrent:MLP",
+        "rnn": "memgym.agents.nn.recurrent:RNN",
+        "gru": "memgym.agents.nn.recurrent:GRU",
+        "lstm": "memgym.agents.nn.recurrent:LSTM",
+    },
+    group="memgym.modules",
+)
+
+
+def make_memory(name: str, d_in: int, d_out: int, **config: Any) -> "MemoryModule":
+    """Build a memory by registered name or ``"module:attr"``; `config` goes to its constructor.
+
+    Raises:
+        UnknownName: no such memory; the message suggests near matches.
+        ValueError: an argument that it does not take, or a value outside its range.
+    """
+    cls = MODULES.resolve(name)
+    try:
+        return cls(d_in, d_out, **config)
+    except TypeError as error:
+        raise ValueError(f"memory {name!r}: {error}.") from error
+
+
+def list_memories(*, family: str | None = None, erase: str | None = None) -> list[str]:
+    """Names of the registered memories, all or those of one family or one way to erase (see `MemorySpec`)."""
+    names = []
+    for name in MODULES:
+        spec = MODULES.resolve(name).spec
+        if family in (None, spec.family) and erase in (None, spec.erase):
+            names.append(name)
+    return names

@@ -1,0 +1,190 @@
+"""What a neural memory is: one interface for recurrent, attention, state-space and slot memories."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from math import prod
+from typing import ClassVar, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from memgym.agents.nn.segments import where_any
+
+__all__ = ["Erase", "Family", "LoopModule", "MemoryModule", "MemorySpec", "Parallel", "State", "StateLeaf"]
+
+State = dict[str, Tensor]
+"""What a memory holds: a flat dict of tensors, the batch first in each. No nesting, no Python numbers, no None."""
+
+Family = Literal["control", "rnn", "ssm", "matrix", "attention", "slots", "lookup", "hebbian"]
+Erase = Literal["none", "fixed_decay", "input_decay", "keyed", "evict", "elementwise"]
+Parallel = Literal["scan", "chunk", "quadratic", "loop"]
+
+
+@dataclass(frozen=True)
+class MemorySpec:
+    """What a memory claims of itself, for tables and for choosing among memories.
+
+    Attributes:
+        family: the kind of store.
+        erase: how something leaves the store: ``"none"``, by decay that the input does not set
+            (``"fixed_decay"``) or sets (``"input_decay"``), by address (``"keyed"``), by eviction (``"evict"``),
+            or unit by unit (``"elementwise"``).
+        parallel: how `forward` covers the time axis.
+        width: the one constructor argument that scales the size; what `solve_size` searches.
+        paper: the source, e.g. ``"Cho et al. 2014, arXiv 1406.1078"``.
+        needs_ids: whether `forward` and `step` need `ids`.
+        is_stateless: whether it is a control without memory.
+        grad_through_writes: whether what was written passes gradients to what wrote it.
+    """
+
+    family: Family
+    erase: Erase
+    parallel: Parallel
+    width: str
+    paper: str
+    needs_ids: bool = False
+    is_stateless: bool = False
+    grad_through_writes: bool = True
+
+
+class StateLeaf(NamedTuple):
+    """One tensor of a state: its shape without the batch, and its dtype."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes for one environment."""
+        return prod(self.shape) * self.dtype.itemsize
+
+
+class MemoryModule(nn.Module, ABC):
+    """A memory over a sequence: T steps of B environments at once, or one step.
+
+    Time comes first: ``x`` has shape (T, B, d_in), ``reset`` has shape (T, B) and dtype bool. ``reset[t, b]``
+    says that ``x[t, b]`` is the first observation of an episode: the state of environment b becomes the initial
+    one *before* x[t, b] is consumed (`memgym.agents.nn.segments.resets_from_dones` derives it from the flags of
+    a vector environment).
+
+    `forward` and a loop of `step` give the same outputs and final states; neither changes the state it is given.
+    `memgym.agents.nn.checks.check_memory_module` tests this and the other promises.
+
+    Args:
+        d_in: size of an input.
+        d_out: size of an output.
+    """
+
+    spec: ClassVar[MemorySpec]
+
+    def __init__(self, d_in: int, d_out: int) -> None:
+        super().__init__()
+        self.d_in = d_in
+        self.d_out = d_out
+
+    # ------------------------------------------------------------------ what a memory writes
+
+    @abstractmethod
+    def state_spec(self) -> dict[str, StateLeaf]:
+        """Name, shape (without the batch) and dtype of every leaf of the state."""
+
+    @abstractmethod
+    def forward(
+        self, x: Tensor, state: State, reset: Tensor | None = None, *, ids: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Consume a sequence.
+
+        Args:
+            x: inputs, shape (T, B, d_in).
+            state: what was remembered before ``x[0]``.
+            reset: where an episode begins, bool, shape (T, B); None for nowhere.
+            ids: what was observed as integers, int64, shape (T, B); only where ``spec.needs_ids``.
+
+        Returns:
+            Outputs of shape (T, B, d_out) and the state after ``x[-1]``.
+        """
+
+    @abstractmethod
+    def step(
+        self, x: Tensor, state: State, reset: Tensor | None = None, *, ids: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Consume one input: `forward` without the time axis, as acting does it."""
+
+    def fill_state(self, state: State) -> State:
+        """Turn zeros into the initial state; zeros are the initial state unless a memory says otherwise."""
+        return state
+
+    def lr_scales(self) -> dict[str, float]:
+        """Parameters that want a learning rate of their own, as a factor, by name; they get no weight decay."""
+        return {}
+
+    def aux_losses(self) -> dict[str, Tensor]:
+        """Losses of the last `forward` to be added to the objective, each already weighted."""
+        return {}
+
+    def state_nbytes_used(self, state: State) -> Tensor:
+        """Bytes in use for each environment, int64, shape (B,); less than `state_nbytes` where a store fills up."""
+        batch = next(iter(state.values())).shape[0] if state else 0
+        return torch.full((batch,), self.state_nbytes(), dtype=torch.int64)
+
+    # ------------------------------------------------------------------ what follows from it
+
+    @property
+    def float_dtype(self) -> torch.dtype:
+        """Dtype of the parameters, and so of real-valued leaves."""
+        return next((p.dtype for p in self.parameters()), torch.get_default_dtype())
+
+    @property
+    def complex_dtype(self) -> torch.dtype:
+        """The complex dtype of the same precision."""
+        return self.float_dtype.to_complex()
+
+    def initial_state(self, batch: int, *, device: torch.device | str | None = None) -> State:
+        """The state before any input, for `batch` environments, on the parameters' device unless told."""
+        if device is None:
+            device = next((p.device for p in self.parameters()), None)
+        zeros = {
+            name: torch.zeros((batch, *leaf.shape), dtype=leaf.dtype, device=device)
+            for name, leaf in self.state_spec().items()
+        }
+        return self.fill_state(zeros)
+
+    def mask_state(self, state: State, reset: Tensor | None) -> State:
+        """The state, but initial where `reset` (bool, shape (B,)) says so."""
+        if reset is None or not state:
+            return state
+        initial = self.initial_state(reset.shape[0], device=reset.device)
+        return {
+            name: torch.where(reset.view(-1, *[1] * (leaf.dim() - 1)), initial[name], leaf)
+            for name, leaf in state.items()
+        }
+
+    def state_nbytes(self) -> int:
+        """Bytes of memory for one environment: every leaf at its full size, buffers and counters included."""
+        return sum(leaf.nbytes for leaf in self.state_spec().values())
+
+    def step_flops(self) -> int:
+        """Multiply-adds of one `step` of one environment, counted over its matrix products."""
+        x = torch.zeros(1, self.d_in, dtype=self.float_dtype)
+        ids = torch.zeros(1, dtype=torch.int64) if self.spec.needs_ids else None
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            self.step(x, self.initial_state(1), ids=ids)
+        return counter.get_total_flops() // 2
+
+
+class LoopModule(MemoryModule):
+    """A memory whose `forward` is a loop of `step`: where a step needs the last output, nothing else is exact."""
+
+    def forward(
+        self, x: Tensor, state: State, reset: Tensor | None = None, *, ids: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Consume a sequence, step by step."""
+        # unbind once: indexing x[t] in the loop would make the backward pass quadratic in T
+        resets = [None] * len(x) if reset is None else where_any(reset)
+        all_ids = [None] * len(x) if ids is None else ids.unbind(0)
+        outputs = []
+        for x_t, reset_t, ids_t in zip(x.unbind(0), resets, all_ids, strict=True):
+            y, state = self.step(x_t, state, reset_t, ids=ids_t)
+            outputs.append(y)
+        return torch.stack(outputs), state

@@ -1,0 +1,229 @@
+"""Recurrent cells, and the control without memory: what every other memory is compared with."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from memgym.agents.nn.module import LoopModule, MemoryModule, MemorySpec, State, StateLeaf
+from memgym.agents.nn.segments import where_any
+
+__all__ = ["GRU", "LSTM", "MLP", "RNN"]
+
+
+class MLP(MemoryModule):
+    """No memory: two layers on the present input, the floor of every comparison.
+
+    Args:
+        d_in: size of an input.
+        d_out: size of an output.
+        hidden: width of the hidden layer.
+    """
+
+    spec: ClassVar = MemorySpec(
+        family="control",
+        erase="none",
+        parallel="quadratic",
+        width="hidden",
+        paper="control",
+        is_stateless=True,
+    )
+
+    def __init__(self, d_in: int, d_out: int, *, hidden: int = 128) -> None:
+        super().__init__(d_in, d_out)
+        self.layers = nn.Sequential(nn.Linear(d_in, hidden), nn.GELU(), nn.Linear(hidden, d_out))
+
+    def state_spec(self) -> dict[str, StateLeaf]:
+        """Nothing."""
+        return {}
+
+    def forward(
+        self, x: Tensor, state: State, reset: Tensor | None = None, *, ids: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Each input by itself."""
+        return self.layers(x), state
+
+    def step(
+        self, x: Tensor, state: State, reset: Tensor | None = None, *, ids: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """The same for one input."""
+        return self.layers(x), state
+
+
+class _Cell(LoopModule):
+    """A cell whose gates see its own output: a loop where episodes begin inside, torch's fused kernel where not."""
+
+    num_gates: ClassVar[int]
+
+    def __init__(self, d_in: int, d_out: int, *, hidden: int = 64) -> None:
+        super().__init__(d_in, d_out)
+        self.hidden = hidden
+        self.core = self._make_core(d_in, hidden)
+        self.out = nn.Linear(hidden, d_out)
+
+    def _make_core(self, d_in: int, hidden: int) -> nn.RNNBase:
+        raise NotImplementedError
+
+    def _advance(self, pre: Tensor, state: State) -> State:
+        """The next state from the inputs' share of the gates, shape (B, num_gates * hidden)."""
+        raise NotImplementedError
+
+    def state_spec(self) -> dict[str, StateLeaf]:
+        """The output ``h``, shape (hidden,)."""
+        return {"h": StateLeaf((self.hidden,), self.float_dtype)}
+
+    def forward(
+        self, x: Tensor, state: State, reset: Tensor | None = None, *, ids: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Consume a sequence; the inputs' share of all gates is one product."""
+        if reset is not None and reset[0].any():
+            state = self.mask_state(state, reset[0])
+        if reset is None or not reset[1:].any():
+            return self._run_fused(x, state)
+        pre = self._feed(x).unbind(0)
+        starts = [None, *where_any(reset[1:])]
+        outputs = []
+        for row, start in zip(pre, starts, strict=True):
+            state = self._advance(row, self.mask_state(state, start))
+            outputs.append(state["h"])
+        return self.out(torch.stack(outputs)), state
+
+    def _run_fused(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        h, last = self.core(x, state["h"][None])
+        return self.out(h), {"h": last[0]}
+
+    def step(
+        self, x: Tensor, state: State, reset: Tensor | None = None, *, ids: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Consume one input."""
+        state = self._advance(self._feed(x), self.mask_state(state, reset))
+        return self.out(state["h"]), state
+
+    def _feed(self, x: Tensor) -> Tensor:
+        """The inputs' share of the gates."""
+        weight, _, bias, _ = _weights(self.core)
+        return nn.functional.linear(x, weight, bias)
+
+    def _recur(self, h: Tensor) -> Tensor:
+        """The last output's share of the gates."""
+        _, weight, _, bias = _weights(self.core)
+        return nn.functional.linear(h, weight, bias)
+
+
+def _weights(core: nn.RNNBase) -> list[nn.Parameter]:
+    """Of the inputs and of the last output, then the bias of each; the gates one below the other."""
+    return core.all_weights[0]
+
+
+class RNN(_Cell):
+    """Elman network: h = tanh(W x + U h + b), with U orthogonal at first.
+
+    Args:
+        d_in: size of an input.
+        d_out: size of an output.
+        hidden: number of units.
+    """
+
+    spec: ClassVar = MemorySpec(
+        family="rnn", erase="elementwise", parallel="loop", width="hidden", paper="Elman 1990"
+    )
+
+    def _make_core(self, d_in: int, hidden: int) -> nn.RNNBase:
+        core = nn.RNN(d_in, hidden)
+        fed, recurrent, *biases = _weights(core)
+        nn.init.xavier_uniform_(fed)
+        nn.init.orthogonal_(recurrent)
+        for bias in biases:
+            nn.init.zeros_(bias)
+        return core
+
+    def _advance(self, pre: Tensor, state: State) -> State:
+        return {"h": torch.tanh(pre + self._recur(state["h"]))}
+
+
+class GRU(_Cell):
+    """Gated recurrent unit in torch's form: h = (1 - z) n + z h, so that z keeps.
+
+    Args:
+        d_in: size of an input.
+        d_out: size of an output.
+        hidden: number of units.
+        retain_bias: added to the gate that keeps, at first.
+    """
+
+    spec: ClassVar = MemorySpec(
+        family="rnn",
+        erase="elementwise",
+        parallel="loop",
+        width="hidden",
+        paper="Cho et al. 2014, arXiv 1406.1078",
+    )
+
+    def __init__(self, d_in: int, d_out: int, *, hidden: int = 64, retain_bias: float = 0.0) -> None:
+        super().__init__(d_in, d_out, hidden=hidden)
+        with torch.no_grad():
+            _weights(self.core)[2][hidden : 2 * hidden] += retain_bias
+
+    def _make_core(self, d_in: int, hidden: int) -> nn.RNNBase:
+        return nn.GRU(d_in, hidden)
+
+    def _advance(self, pre: Tensor, state: State) -> State:
+        h = state["h"]
+        r, z, n = pre.chunk(3, -1)
+        r_h, z_h, n_h = self._recur(h).chunk(3, -1)
+        z = torch.sigmoid(z + z_h)
+        n = torch.tanh(n + torch.sigmoid(r + r_h) * n_h)
+        return {"h": n + z * (h - n)}
+
+
+class LSTM(_Cell):
+    """Long short-term memory: c = f c + i g, h = o tanh c, with a forget bias of 2 at first.
+
+    Args:
+        d_in: size of an input.
+        d_out: size of an output.
+        hidden: number of units.
+        chrono: longest delay in steps that the forget gates are spread over at first ("Can recurrent neural
+            networks warp time?", Tallec and Ollivier 2018, arXiv 1804.11188); None for the constant bias.
+
+    Raises:
+        ValueError: `chrono` below 3.
+    """
+
+    spec: ClassVar = MemorySpec(
+        family="rnn",
+        erase="elementwise",
+        parallel="loop",
+        width="hidden",
+        paper="Hochreiter and Schmidhuber 1997; forget gate: Gers et al. 2000",
+    )
+
+    def __init__(self, d_in: int, d_out: int, *, hidden: int = 64, chrono: int | None = None) -> None:
+        super().__init__(d_in, d_out, hidden=hidden)
+        if chrono is not None and chrono < 3:
+            raise ValueError(f"chrono is an integer from 3 on, not {chrono}.")
+        with torch.no_grad():
+            *_, outer, inner = _weights(self.core)
+            inner[: 2 * hidden], outer[: 2 * hidden] = 0.0, 0.0
+            if chrono is None:
+                inner[hidden : 2 * hidden], outer[hidden : 2 * hidden] = 1.0, 1.0
+            else:
+                forget = torch.empty(hidden).uniform_(1.0, chrono - 1.0).log()
+                outer[hidden : 2 * hidden], outer[:hidden] = forget, -forget
+
+    def _make_core(self, d_in: int, hidden: int) -> nn.RNNBase:
+        return nn.LSTM(d_in, hidden)
+
+    def state_spec(self) -> dict[str, StateLeaf]:
+        """The output ``h`` and the cell ``c``, each of shape (hidden,)."""
+        leaf = StateLeaf((self.hidden,), self.float_dtype)
+        return {"h": leaf, "c": leaf}
+
+    def _advance(self, pre: Tensor, state: State) -> State:
+        i, f, g, o = (pre + self._recur(state["h"])).chunk(4, -1)
+        c = torch.sigmoid(f) * state["c"] + torch.sigmoid(i) * torch.tanh(g)
+        return {"h": torch.sigmoid(o) * torch.tanh(c), "c": c}
+
+    def _run_fused(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        h, (last_h, last_c) = self.core(x, (state["h"][None], state["c"][None]))
+        return self.out(h), {"h": last_h[0], "c": last_c[0]}
