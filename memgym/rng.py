@@ -75,7 +75,13 @@ def stream_id(name: str) -> int:
 
 def episode_key(seed: int, episode: int, stream: int = 0) -> int:
     """The key of one episode, from which all its draws come."""
-    return mix64(mix64(mix64(seed) + stream) + episode * EPISODE_STEP)
+    return mix64(_seed_key(seed, stream) + episode * EPISODE_STEP)
+
+
+@lru_cache(maxsize=256)
+def _seed_key(seed: int, stream: int) -> int:
+    """`seed_keys` for one seed; kept, since whoever resets an environment stays with its seed."""
+    return mix64(mix64(seed) + stream)
 
 
 def seed_keys(seeds: NDArray[np.uint64], stream: int = 0) -> NDArray[np.uint64]:

@@ -65,14 +65,13 @@ class MemoryEnv(gym.Env[ObsType, ActType], Generic[ObsType, ActType]):
 
     def _begin(self, seed: int | None, options: dict[str, Any] | None) -> int:
         """Start an episode and return its key; call first in `reset`."""
-        episode = read_episode(options or {})
-        super().reset(seed=seed)
-        if seed is None and self._seed is None:
-            self._np_random, self._np_random_seed = seeding.np_random()
-            seed = self._np_random_seed
-        if seed is not None:
+        episode = read_episode(options) if options else None
+        if seed is not None or self._seed is None:
+            super().reset(seed=seed)
+            if seed is None:
+                self._np_random, self._np_random_seed = seeding.np_random()
+                seed = self._np_random_seed
             self._seed, self._episode = seed & MASK64, -1
-        assert self._seed is not None
         self._episode = self._episode + 1 if episode is None else episode
         return episode_key(self._seed, self._episode, stream_id(f"{type(self).__name__}/{self.split}"))
 

@@ -6,17 +6,11 @@ on where it stopped when the same command is given again, and ends with the same
 
 import gzip
 import json
-import multiprocessing
-import os
 import platform
 import re
 import shutil
-import signal
-import threading
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +24,7 @@ from memgym.core.result import HEADER_FILE, NAME, TaskRow, canonical_json, read_
 from memgym.core.shards import AgentSpec, Shard, family_of, fingerprint, make_env, run_shard
 from memgym.core.suites import PROTOCOL, Suite, Task, reserved_seeds
 from memgym.core.trace import metric_of
+from memgym.core.workers import run_pieces
 from memgym.errors import MemgymError, ResultInvalid
 from memgym.version import VERSION
 
@@ -115,49 +110,13 @@ def run(
         open_shards = [] if finished else [s for s in shards if not _shard_path(one, s).is_file()]
         done += len(shards) - len(open_shards)
         todo += [(one, shard) for shard in open_shards]
-    for number, shard in enumerate(_run_shards(todo, workers), done + 1):
-        on_shard(shard, number, total)
+    pieces = [(shard, _shard_path(one, shard)) for one, shard in todo]
+    for number, i in enumerate(run_pieces(run_shard, pieces, workers), done + 1):
+        on_shard(pieces[i][0], number, total)
     for one in plans:
         if not is_finished(one):
             _merge(one)
     return [one.folder for one in plans]
-
-
-def _run_shards(todo: Sequence[tuple[Plan, Shard]], workers: int) -> Iterable[Shard]:
-    if workers == 1 or len(todo) < 2:
-        for one, shard in todo:
-            run_shard(shard, _shard_path(one, shard))
-            yield shard
-        return
-    context = multiprocessing.get_context("spawn")  # torch and fork do not mix
-    with ProcessPoolExecutor(
-        min(workers, len(todo)),
-        mp_context=context,
-        initializer=_prepare_worker,
-    ) as pool:
-        futures = {pool.submit(run_shard, shard, _shard_path(one, shard)): shard for one, shard in todo}
-        try:
-            for future in as_completed(futures):
-                future.result()
-                yield futures[future]
-        except BrokenProcessPool:
-            raise MemgymError("a worker process was killed. Give the same command again to resume.") from None
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _prepare_worker() -> None:
-    """Ctrl-C reaches every process of a terminal: workers finish their shards, and end with their parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """Where the parent was killed, nobody collects what a worker plays on; whole shards are kept."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def task_rows(tasks: Iterable[Task]) -> list[TaskRow]:

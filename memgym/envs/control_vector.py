@@ -149,7 +149,10 @@ class ControlVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[np.integer], N
         check_choice(
             "autoreset_mode", autoreset_mode, (*AutoresetMode, *(mode.value for mode in AutoresetMode))
         )
-        self.autoreset_mode = AutoresetMode(autoreset_mode)
+        self.autoreset_mode = mode = AutoresetMode(autoreset_mode)
+        self._next_step, self._same_step, self._disabled = (
+            mode == one for one in (AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP, AutoresetMode.DISABLED)
+        )
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
         self.copy = copy
         self.backend = resolve_backend(backend)
@@ -295,8 +298,7 @@ class ControlVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[np.integer], N
             ValueError: actions of the wrong shape, or outside the action space.
         """
         self._play(self._checked(actions))
-        same_step = self.autoreset_mode == AutoresetMode.SAME_STEP
-        infos = self._restart_now() if same_step else self._infos()
+        infos = self._restart_now() if self._same_step else self._infos()
         copies = self._copies
         if not self.copy:
             return self._obs.T, self._reward, self._terminated, self._truncated, infos
@@ -309,9 +311,14 @@ class ControlVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[np.integer], N
         )
 
     def _play(self, actions: NDArray[np.integer]) -> None:
-        """Step; in mode NEXT_STEP start those that ended in the step before. `_ended` is as it is then."""
+        """Step; in mode NEXT_STEP start those that ended in the step before. `_ended` is as it is then.
+
+        Raises:
+            ValueError: an action outside the action space.
+        """
+        self._check_range(actions)
         before = self._flagged
-        restarts = before.size > 0 and self.autoreset_mode == AutoresetMode.NEXT_STEP
+        restarts = before.size > 0 and self._next_step
         if not restarts:
             self._terminated[before] = self._truncated[before] = False
         self._advance(actions)
@@ -319,7 +326,7 @@ class ControlVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[np.integer], N
             self._terminated[before] = self._truncated[before] = False
             self._reward[before] = 0.0
             self._restart(before)
-        elif self.autoreset_mode != AutoresetMode.SAME_STEP:
+        elif not self._same_step:
             self._restart(NOBODY)
         np.logical_or(self._terminated, self._truncated, out=self._ended)
         self._flagged = self._ended.nonzero()[0]
@@ -330,19 +337,22 @@ class ControlVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[np.integer], N
             actions = actions.astype(actions.dtype.newbyteorder("="))
         if actions.shape != (self.num_envs,) or actions.dtype.kind not in "iu":
             raise ValueError(f"actions are {self.num_envs} integers, not {actions.dtype}{actions.shape}.")
-        if not self._in_space(actions):
-            raise ValueError(f"every action is from 0 to {self._num_actions - 1}.")
         if not self._was_reset:
             raise gym.error.ResetNeeded("Call reset before step.")
-        if self.autoreset_mode == AutoresetMode.DISABLED and self._ended.any():
+        if self._disabled and self._ended.any():
             raise gym.error.ResetNeeded("An episode is over: reset it with options={'reset_mask': mask}.")
         return actions
 
-    def _in_space(self, actions: NDArray[np.integer]) -> bool:
+    def _check_range(self, actions: NDArray[np.integer]) -> None:
         if self.backend == "numba":
-            return load_kernel("memgym.envs.compiled").all_below(actions, self._num_actions)
-        # seen as unsigned, a negative number is a large one
-        return bool(actions.view(f"u{actions.itemsize}").max() < self._num_actions)
+            inside = load_kernel("memgym.envs.compiled").all_below(actions, self._num_actions)
+        else:  # seen as unsigned, a negative number is a large one
+            inside = actions.view(f"u{actions.itemsize}").max() < self._num_actions
+        if not inside:
+            raise self._refusal()
+
+    def _refusal(self) -> ValueError:
+        return ValueError(f"every action is from 0 to {self._num_actions - 1}.")
 
     def _infos(self) -> dict[str, Any]:
         if self.copy:

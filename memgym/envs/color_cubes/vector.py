@@ -182,9 +182,10 @@ class ColorCubesVector(ControlVectorEnv):
         if self.backend == "numpy":
             super()._play(actions)
             return
+        self._check_range(actions)
         load_kernel(KERNEL).play(
             actions,
-            self.autoreset_mode == AutoresetMode.NEXT_STEP,
+            self._next_step,
             self._rules,
             self._tables,
             self._base,
@@ -200,7 +201,7 @@ class ColorCubesVector(ControlVectorEnv):
             self._errors,
             self._buffers,
         )
-        if self.autoreset_mode == AutoresetMode.SAME_STEP:
+        if self._same_step:
             self._flagged = self._ended.nonzero()[0]
 
     def _advance(self, actions: NDArray[np.integer]) -> None:

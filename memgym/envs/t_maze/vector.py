@@ -1,13 +1,13 @@
 """Endless T-Maze, many at once: the rules of `scalar` on arrays, equal to it bit for bit."""
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from memgym.envs.backend import load_kernel
-from memgym.envs.control_vector import NOBODY, ControlVectorEnv, Index
+from memgym.envs.control_vector import ControlVectorEnv, Index
 from memgym.envs.t_maze.arguments import (
     DISTRACTOR_DRAW,
     EVENT_DRAW,
@@ -19,11 +19,24 @@ from memgym.envs.t_maze.arguments import (
 )
 from memgym.envs.t_maze.render import TMazeView
 from memgym.envs.t_maze.scalar import FORWARD, NOTHING
-from memgym.rng import HALF, LOW, draw_array
+from memgym.rng import HALF, LOW, draw_array, episode_keys
 
 __all__ = ["EndlessTMazeVector"]
 
-PASSED, STALE, BLIND, SEARCH = range(4)  # what an act at the junction comes to
+# What a step comes to: from LATE on the episode is over, after LATE it is terminated
+PASSED, LATE, STALE, BLIND, SEARCH, SOLVED = range(1, 7)
+
+
+class Blocks(NamedTuple):
+    """The arrays of `EndlessTMazeVector`; `_share_blocks` names their parts."""
+
+    settings: NDArray[np.int64]
+    rewards: NDArray[np.float64]
+    records: NDArray[np.uint64]
+    floats: NDArray[np.float32]
+    ints: NDArray[np.int64]
+    marks: NDArray[np.uint8]
+    reward: NDArray[np.float64]
 
 
 class EndlessTMazeVector(ControlVectorEnv):
@@ -78,88 +91,103 @@ class EndlessTMazeVector(ControlVectorEnv):
         )
         super().__init__(self.arguments, num_envs, autoreset_mode, render_mode, copy, backend)
         n, k = self.num_envs, int(num_cues)
-        self._clock = 0  # steps so far
-        self._soonest = 0  # the first step, on that clock, at which time can run out anywhere
-        self._began = np.zeros(n, np.int64)  # where that clock stood when the episode began
-        # float32 is exact for positions and saves a conversion in every observation
-        self._x = np.zeros(n, np.float32)
-        self._length = np.full(n, corridor_length, np.float32)
-        self._cue = np.zeros(n, np.int8)
-        self._older = np.zeros(n, np.int8)
-        self._place = np.zeros(n, np.int16)  # of the distractor, 0 for none
-        self._distractor = np.zeros(n, np.int16)
-        self._moved, self._still, self._standing = (np.zeros(n, np.bool_) for _ in range(3))  # of one step
-        self._entered: Index = NOBODY  # who passes into a further corridor in this step
+        self._blocks = self._make_blocks()
+        self._share_blocks()
+        self._moved, self._standing = np.zeros((2, n), np.bool_)  # in one step
+        self._outcome = np.zeros(n, np.uint8)
         self._prepare_tables(k)
-        self._prepare_kernel()
 
     def _prepare_tables(self, k: int) -> None:
         """What an act at the junction comes to, and what a first cell shows, looked up instead of worked out."""
         rewards = self.arguments.rewards
         act, cue, older = np.ogrid[: k + 1, : k + 1, : k + 1]
         wrong = np.where(act == FORWARD, SEARCH, np.where(act == older, STALE, BLIND))
-        self._outcomes = np.where(act == cue, PASSED, wrong).astype(np.int8)
-        self._outcome_rewards = np.array([rewards.right] + [rewards.wrong] * 3)
+        self._outcomes = np.where(act == cue, PASSED, wrong).ravel()
+        self._outcome_rewards = np.array(
+            [rewards.right if o <= PASSED else rewards.wrong for o in range(SOLVED)]
+        )
         self._walk_rewards = np.array([rewards.forward] + [rewards.useless] * k)
         self._first_cell = np.zeros((self.arguments.observation_size, k + 2), np.float32)
         self._first_cell[1 : k + 1, 1 : k + 1] = np.eye(k)
         self._first_cell[1 : k + 1, k + 1] = 1.0
 
-    def _prepare_kernel(self) -> None:
-        """Rules and state in the form that the compiled loops take."""
-        arguments = self.arguments
-        self._rewards = tuple(arguments.rewards)
-        self._rules = (
+    def _make_blocks(self) -> Blocks:
+        """Rules and state, in few arrays: a compiled call costs 0.1 microseconds for each that it takes."""
+        arguments, n = self.arguments, self.num_envs
+        settings = [
+            0,  # steps so far
+            0,  # the first step, on that clock, at which time can run out anywhere
             arguments.limit,
-            int(arguments.num_corridors),
-            int(arguments.corridor_length),
-            int(arguments.num_cues),
+            arguments.num_corridors,
+            arguments.corridor_length,
+            arguments.num_cues,
             arguments.length_mode == "uniform",
             REWRITING.index(arguments.rewriting),
-            np.uint64(arguments.event_threshold),
-            bool(arguments.junction_visible),
+            arguments.event_threshold,
+            arguments.junction_visible,
+            self._next_step,
+        ]
+        floats = np.zeros((2 + arguments.observation_size, n), np.float32)
+        floats[1] = arguments.corridor_length
+        records = np.zeros((n, 8), np.uint64)  # 64 bytes, so that all of one environment is in one cache line
+        records[:, 2] -= np.uint64(1)  # no episode yet
+        marks = np.zeros((10, -8 * (-n // 8)), np.uint8)  # read eight at a time
+        marks[2] = 1  # over, until the first reset
+        ints = np.zeros((5, n + 8), np.int64)
+        return Blocks(
+            np.array(settings, np.int64),
+            np.array(arguments.rewards),
+            records,
+            floats,
+            ints,
+            marks,
+            self._reward,
         )
-        self._maze = (
-            self._began,
-            self._x,
-            self._length,
-            self._cue,
-            self._older,
-            self._place,
-            self._distractor,
-        )
+
+    def _share_blocks(self) -> None:
+        """Names for the parts of the blocks, in the order that the compiled loops know."""
+        blocks, info, n = self._blocks, self._info, self.num_envs
+        self._clock = blocks.settings[:2]
+        # float32 is exact for positions and saves a conversion in every observation
+        self._x, self._length, self._obs = blocks.floats[0], blocks.floats[1], blocks.floats[2:]
+        self._base, self._key = blocks.records[:, 0], blocks.records[:, 1]
+        # began: where the clock stood when the episode began; place 0: no distractor
+        columns = blocks.records.view(np.int64).T[2:]
+        self._episode, self._began, self._cue, self._older, self._place, self._distractor = columns
+        info["corridor"], info["overwrites"], self._list, *_ = blocks.ints[:, :n]
+        flags = blocks.marks.view(np.bool_)[:7, :n]
+        self._terminated, self._truncated, self._ended = flags[:3]
         names = ("success", "stale_error", "cue_blind_error", "search_error")
-        self._errors = tuple(self._info[name] for name in names)
-        self._counts = (self._info["corridor"], self._info["overwrites"])
-        self._event = np.zeros(-8 * (-self.num_envs // 8), np.uint8)  # read eight at a time
-        self._act = np.zeros(self.num_envs, np.int8)
-        self._lists = np.zeros((2, self.num_envs + 8), np.intp)
+        info.update(zip(names, flags[3:], strict=True))
+        self._reward = blocks.reward
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A copy has its own blocks."""
+        self.__dict__.update(state)
+        self._share_blocks()
 
     # ------------------------------------------------------------------ starting corridors
 
     def _start(self, index: Index) -> None:
-        entered = np.concatenate((self._entered, index))
-        self._entered = NOBODY
-        if not entered.size:
-            return
-        self._began[index] = self._clock
+        self._began[index] = self._clock[0]
         self._cue[index] = self._older[index] = 0
         if self.backend == "numba":
             kernel = load_kernel("memgym.envs.t_maze.kernel")
-            kernel.enter_corridors(entered, self._rules, self._key, self._maze, self._obs, self._counts)
-        else:
-            self._enter_corridors(entered)
+            settings, _, records, floats, ints, *_ = self._blocks
+            kernel.enter_corridors(index, settings, records, floats, ints)
+        elif index.size:
+            self._enter_corridors(index, np.zeros(index.size, np.int64))
 
-    def _enter_corridors(self, index: Index) -> None:
+    def _enter_corridors(self, index: Index, corridor: NDArray[np.int64]) -> None:
         """`EndlessTMaze._enter_corridor` for the environments of `index`."""
         info, mode, k = self._info, self.arguments.rewriting, np.uint64(self.arguments.num_cues)
-        corridor = info["corridor"][index]
+        info["corridor"][index] = corridor
         number, key = corridor.view(np.uint64), self._key[index]
         bits = draw_array(key, number)
         if self.arguments.length_mode == "uniform":
             longest = np.uint64(self.arguments.corridor_length)
             self._length[index] = ((bits & LOW) * longest >> HALF) + np.uint64(1)
-        shown = ((bits >> HALF) * k >> HALF).astype(np.int8) + np.int8(1)
+        shown = ((bits >> HALF) * k >> HALF).view(np.int64) + 1
         cue, older = shown, self._cue[index]
         if mode == "overwrite":
             info["overwrites"][index] = corridor
@@ -196,11 +224,11 @@ class EndlessTMazeVector(ControlVectorEnv):
             kept = further
         elif mode == "selective":
             kept = further & ~happens
-        shown = np.where(kept, np.int8(NOTHING), new)
+        shown = np.where(kept, NOTHING, new)
         then, before = np.where(kept, cue, new), np.where(kept, older, cue)
         if mode == "reversal":
             swapped = happens & (corridor > 1)
-            shown = np.where(swapped, np.int8(self.arguments.num_cues + 1), shown)
+            shown = np.where(swapped, self.arguments.num_cues + 1, shown)
             then = np.where(swapped, older, then)
         self._info["overwrites"][index] += further & ~kept
         return shown, then, before
@@ -209,46 +237,55 @@ class EndlessTMazeVector(ControlVectorEnv):
 
     def _play(self, actions: NDArray[np.integer]) -> None:
         if self.backend == "numpy":
-            super()._play(actions)
+            self._play_arrays(actions)
             return
         kernel = load_kernel("memgym.envs.t_maze.kernel")
-        self._clock += 1
-        self._soonest = kernel.play(
-            actions,
-            self._clock,
-            self._soonest,
-            self._rules,
-            self._rewards,
-            self.autoreset_mode == AutoresetMode.NEXT_STEP,
-            self._base,
-            self._episode,
-            self._key,
-            self._maze,
-            self._obs,
-            self._reward,
-            self._terminated,
-            self._truncated,
-            self._errors,
-            self._counts,
-            self._ended,
-            self._event,
-            self._act,
-            self._lists,
-        )
-        if self.autoreset_mode == AutoresetMode.SAME_STEP:
-            self._flagged = np.flatnonzero(self._ended)
+        settings, rewards, *state = self._blocks
+        before = self._flagged
+        self._list[: before.size] = before
+        number = kernel.play(actions, settings, rewards, before.size, *state)
+        if number < 0:
+            raise self._refusal()
+        self._flagged = self._list[:number]
 
-    def _advance(self, actions: NDArray[np.integer]) -> None:
-        moved, still, standing = self._moved, self._still, self._standing
+    def _play_arrays(self, actions: NDArray[np.integer]) -> None:
+        """`_play` in numpy. It marks what became of everyone, as comparing bytes costs less than short lists."""
+        self._check_range(actions)
+        self._clock[0] += 1
+        self._outcome.fill(0)
+        self._walk(actions)
+        index = self._standing.nonzero()[0]
+        entered, corridor = self._turn(index, actions.take(index))
+        if self._next_step and (over := self._flagged).size:
+            self._begin_next(over)
+            entered = np.concatenate((over, entered))
+            corridor = np.concatenate((np.zeros(over.size, np.int64), corridor))
+        if entered.size:
+            self._enter_corridors(entered, corridor)
+        self._end_late()
+        info, outcome = self._info, self._outcome
+        np.greater(outcome, LATE, out=self._terminated)
+        np.equal(outcome, LATE, out=self._truncated)
+        np.greater_equal(outcome, LATE, out=self._ended)
+        np.equal(outcome, SOLVED, out=info["success"])
+        np.equal(outcome, STALE, out=info["stale_error"])
+        np.equal(outcome, BLIND, out=info["cue_blind_error"])
+        search = np.equal(outcome, SEARCH, out=info["search_error"])
+        np.logical_or(search, self._truncated, out=search)
+        self._flagged = self._ended.nonzero()[0]
+
+    def _walk(self, actions: NDArray[np.integer]) -> None:
+        """Everybody's position, observation and reward, as if nobody stood at a junction; notes who does."""
+        moved, standing = self._moved, self._standing
         # on booleans "a > b" is "a and not b" in one call
         np.equal(self._x, self._length, out=standing)
         np.equal(actions, FORWARD, out=moved)
         np.greater(moved, standing, out=moved)
-        np.logical_not(moved, out=still)
+        np.greater(standing, self._ended, out=standing)
         np.add(self._x, moved, out=self._x)
         np.divide(self._x, np.float32(self.arguments.corridor_length), out=self._obs[0])
         signs = self._obs[1 : 1 + int(self.arguments.num_cues)]
-        np.multiply(signs, still, out=signs)  # who moved sees no cue any more
+        np.multiply(signs, ~moved, out=signs)  # who moved sees no cue any more
         if self.arguments.rewriting == "distractor":
             met = np.flatnonzero(moved & (self._x == self._place))
             self._obs[self._distractor[met], met] = 1.0
@@ -259,36 +296,40 @@ class EndlessTMazeVector(ControlVectorEnv):
             self._reward.fill(rewards.useless)
         else:
             self._walk_rewards.take(actions, out=self._reward, mode="clip")
-        index = standing.nonzero()[0]
-        self._turn(index, actions[index])
-        self._clock += 1
-        if self._clock >= self._soonest:
-            self._end_late()
+
+    def _turn(self, index: Index, action: NDArray[np.integer]) -> tuple[Index, NDArray[np.int64]]:
+        """Act at the junction, for the environments of `index`: who enters a further corridor, and its number."""
+        size = int(self.arguments.num_cues) + 1
+        outcome = self._outcomes.take((action * size + self._cue[index]) * size + self._older[index])
+        self._reward[index] = self._outcome_rewards.take(outcome)
+        self._outcome[index] = outcome
+        passed = index.compress(outcome == PASSED)
+        corridor = self._info["corridor"][passed] + 1
+        last = corridor == self.arguments.num_corridors
+        if np.count_nonzero(last):
+            done = passed[last]
+            self._info["corridor"][done] = self.arguments.num_corridors
+            self._outcome[done] = SOLVED
+            passed, corridor = passed[~last], corridor[~last]
+        return passed, corridor
+
+    def _begin_next(self, index: Index) -> None:
+        """The next episode of the environments of `index`, up to its first corridor."""
+        self._reward[index] = 0.0
+        episode = self._episode[index] + 1
+        self._episode[index] = episode
+        self._key[index] = episode_keys(self._base[index], episode.view(np.uint64))
+        self._began[index] = self._clock[0]
+        self._cue[index] = self._older[index] = 0
+        self._info["overwrites"][index] = 0
 
     def _end_late(self) -> None:
         """Truncate where time has run out, and see when it can do so next."""
-        latest = self._clock - self.arguments.limit
-        late = (self._began <= latest).nonzero()[0]
-        late = late[~self._terminated[late]]
-        self._truncated[late] = self._info["search_error"][late] = True
-        self._soonest = int(self._began.min()) + self.arguments.limit
-
-    def _turn(self, index: Index, action: NDArray[np.integer]) -> None:
-        """Act at the junction, for the environments of `index`."""
-        outcome = self._outcomes[action, self._cue[index], self._older[index]]
-        self._reward[index] = self._outcome_rewards.take(outcome)
-        for error, values in zip((STALE, BLIND, SEARCH), self._errors[1:], strict=True):
-            values[index] = outcome == error
-        wrong = outcome > PASSED
-        self._terminated[index] = wrong
-        passed = index[~wrong]
-        corridor = self._info["corridor"][passed] + 1
-        self._info["corridor"][passed] = corridor
-        last = corridor == self.arguments.num_corridors
-        if last.any():
-            done, passed = passed[last], passed[~last]
-            self._info["success"][done] = self._terminated[done] = True
-        self._entered = passed
+        now, soonest = self._clock.tolist()
+        if now >= soonest:
+            late = (self._began <= now - self.arguments.limit).nonzero()[0]
+            self._outcome[late[self._outcome[late] < LATE]] = LATE
+            self._clock[1] = self._began.min() + self.arguments.limit
 
     def view(self, i: int) -> TMazeView:
         """All that a picture of environment `i` shows."""
@@ -302,7 +343,7 @@ class EndlessTMazeVector(ControlVectorEnv):
             position=int(self._x[i]),
             length=int(self._length[i]),
             shown=k + 1 if len(lit) > 1 else sum(lit),
-            step=self._clock - int(self._began[i]),
+            step=int(self._clock[0] - self._began[i]),
             limit=self.arguments.limit,
             outcome="over" if self._ended[i] else "",
         )
