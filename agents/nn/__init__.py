@@ -25,6 +25,12 @@ MODULES = Registry(
         "rnn": "memgym.agents.nn.recurrent:RNN",
         "gru": "memgym.agents.nn.recurrent:GRU",
         "lstm": "memgym.agents.nn.recurrent:LSTM",
+        "gtrxl": "memgym.agents.nn.gtrxl:GTrXL",
+        "transformer": "memgym.agents.nn.transformer:Transformer",
+        "transformer-elastic": "memgym.agents.nn.elastic_cache:ElasticTransformer",
+        "transformer-pruned": "memgym.agents.nn.kv_cache:PrunedTransformer",
+        "transformer-bfp": "memgym.agents.nn.kv_cache:BFPTransformer",
+        "cmr": "memgym.agents.nn.cmr:CMR",
     },
     group="memgym.modules",
 )

@@ -16,16 +16,19 @@ def solve_size(
     *,
     params: int | None = None,
     state_nbytes: int | None = None,
+    width: str | None = None,
     **config: Any,
 ) -> dict[str, Any]:
     """The largest width of a memory that stays within a number of parameters, of bytes of state, or both.
 
     Args:
-        name: a registered memory; its ``spec.width`` names the argument that is searched.
+        name: a registered memory.
         d_in: size of an input.
         d_out: size of an output.
         params: most parameters.
         state_nbytes: most bytes of state for one environment.
+        width: the argument to search; the memory's ``spec.width`` unless told. For a cache, ``"window"`` finds how
+            many steps a number of bytes holds.
         **config: its other arguments.
 
     Returns:
@@ -39,7 +42,7 @@ def solve_size(
     """
     if params is None and state_nbytes is None:
         raise ValueError("solve_size needs params or state_nbytes: what may the memory use?")
-    width = MODULES.resolve(name).spec.width
+    width = width or str(MODULES.resolve(name).spec.width)
 
     def fits(value: int) -> bool:
         memory = make_memory(name, d_in, d_out, **config, **{width: value})

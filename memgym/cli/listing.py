@@ -16,7 +16,8 @@ from memgym.registry import Registry, load_object
 
 __all__ = ["list_names"]
 
-KINDS = ("envs", "agents", "suites", "datasets")
+REGISTRIES = {"agents": "memgym.agents:AGENTS", "memories": "memgym.agents.nn:MODULES"}
+KINDS = ("envs", "agents", "memories", "suites", "datasets", "recipes")
 
 
 def list_names(
@@ -24,7 +25,7 @@ def list_names(
         str, typer.Argument(help=f"What to list: {', '.join(KINDS)}; all of them by default.")
     ] = "",
 ) -> None:
-    """List environments, agents, suites and datasets.
+    """List environments, agents, neural memories, suites, datasets and recipes.
 
     [dim]Examples:[/dim]
 
@@ -56,8 +57,11 @@ def _rows(kind: str) -> list[tuple[str, str]]:
     if kind == "datasets":
         infos = {name: get_dataset(name) for name in DATASETS}
         return [(name, f"{info.description} ({info.licence})") for name, info in infos.items()]
-    agents: Registry = load_object("memgym.agents:AGENTS")
-    return [(name, _describe(agents, name)) for name in agents]
+    if kind == "recipes":
+        load = load_object("memgym.baselines.recipe:load_recipe")
+        return [(name, load(name).title) for name in load_object("memgym.baselines.recipe:recipe_names")()]
+    registry: Registry = load_object(REGISTRIES[kind])
+    return [(name, _describe(registry, name)) for name in registry]
 
 
 def _describe(agents: Registry, name: str) -> str:

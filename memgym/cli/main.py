@@ -7,6 +7,7 @@ from memgym.cli.evaluate import evaluate
 from memgym.cli.leaderboard import app as leaderboard
 from memgym.cli.listing import list_names
 from memgym.cli.play import play
+from memgym.cli.train import plot, train
 from memgym.cli.verify import verify
 
 __all__ = ["app"]
@@ -19,6 +20,8 @@ app = typer.Typer(
 )
 app.command("list")(list_names)
 app.command("play")(play)
+app.command("train")(train)
+app.command("plot")(plot)
 app.command("evaluate")(evaluate)
 app.command("verify")(verify)
 app.add_typer(data, name="data")

@@ -1,0 +1,105 @@
+"""The figure of a recipe: score against one of its values, a panel for each combination of others."""
+
+import io
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from memgym.baselines.recipe import Recipe, RecipeInvalid
+from memgym.baselines.summary import recipe_runs
+from memgym.core.result import write_atomically
+from memgym.errors import DependencyMissing
+
+__all__ = ["draw_recipe"]
+
+FORMATS = (".png", ".svg", ".pdf")
+
+
+def draw_recipe(recipe: Recipe, runs: Path, file: Path) -> None:
+    """Draw the finished runs as the recipe's table ``figure`` says, and write them to `file`.
+
+    ``x`` names what stands on the horizontal axis, ``line`` what has a colour of its own, ``rows`` and
+    ``columns`` what has panels of its own; each is a name of the grid or of the evaluations. A line is the median
+    over seeds, its band the range.
+
+    Raises:
+        RecipeInvalid: no figure, a name that the recipe does not vary, or an unknown format of the file.
+        DependencyMissing: matplotlib is not installed.
+    """
+    try:
+        from matplotlib import colormaps
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise DependencyMissing.for_extra("matplotlib", "plots", "a recipe's figure") from error
+    if file.suffix not in FORMATS:
+        raise RecipeInvalid(f"the figure is a {', '.join(FORMATS)} file, not {file.name!r}.")
+    names = _names(recipe)
+    points = [
+        ({**run["point"], **_evaluation(recipe, one)}, one["score"])
+        for run in recipe_runs(recipe, runs)
+        for one in run["results"]
+    ]
+    rows, columns, lines, xs = (_values(points, names[axis]) for axis in ("rows", "columns", "line", "x"))
+    size = (1.5 + 3.2 * len(columns), 1.0 + 2.4 * len(rows))
+    figure = Figure(figsize=size, dpi=150, layout="constrained")
+    panels = figure.subplots(len(rows), len(columns), sharex=True, sharey=True, squeeze=False)
+    colours = colormaps["tab10"].colors  # type: ignore[attr-defined]
+    for (i, row), (j, column) in product(enumerate(rows), enumerate(columns)):
+        axes = panels[i, j]
+        for k, line in enumerate(lines):
+            chosen = {names["rows"]: row, names["columns"]: column, names["line"]: line}
+            x, values = [], []
+            for place, value in enumerate(xs):
+                wanted = {**chosen, names["x"]: value}
+                scores = [s for point, s in points if all(point.get(n) == v for n, v in wanted.items() if n)]
+                if scores:
+                    x.append(
+                        place + (k - (len(lines) - 1) / 2) * min(0.06, 0.4 / len(lines))
+                    )  # none hides another
+                    values.append((np.median(scores), min(scores), max(scores)))
+            if x:
+                middle, low, high = np.array(values).T
+                look = {"color": colours[k % 10], "linestyle": ("-", "--", ":")[k // 10 % 3]}
+                axes.plot(x, middle, marker="o", markersize=3, label=str(line), **look)
+                axes.fill_between(x, low, high, color=colours[k % 10], alpha=0.15, linewidth=0)
+        title = [f"{_short(n)} {v}" for n, v in ((names["rows"], row), (names["columns"], column)) if n]
+        axes.set_title(", ".join(title), fontsize=9)
+        axes.set_xticks(range(len(xs)), [str(value) for value in xs])
+        axes.set_ylim(-0.03, 1.03)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.supxlabel(_short(names["x"]), fontsize=10)
+    figure.supylabel("score", fontsize=10)
+    figure.suptitle(recipe.title, fontsize=11)
+    handles, labels = panels[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, title=_short(names["line"]), loc="outside right center", frameon=False)
+    data = io.BytesIO()
+    figure.savefig(data, format=file.suffix[1:])
+    write_atomically(file, data.getvalue())
+
+
+def _names(recipe: Recipe) -> dict[str, str]:
+    if not recipe.figure:
+        raise RecipeInvalid(f"recipe {recipe.name!r} has no figure.")
+    names = {axis: recipe.figure.get(axis, "") for axis in ("x", "line", "rows", "columns")}
+    known = {**recipe.grid, **recipe.evaluate}
+    for axis, name in recipe.figure.items():
+        if axis not in names or name.removeprefix("evaluate.") not in known:
+            raise RecipeInvalid(f"recipe {recipe.name!r}: figure has no {axis} = {name!r}.")
+    return names
+
+
+def _evaluation(recipe: Recipe, result: dict[str, Any]) -> dict[str, Any]:
+    """What an evaluation varies, by names that do not hide those of the training."""
+    keys = [key for key in recipe.evaluate if key.startswith("env.")]
+    return {f"evaluate.{key}": result["env"][key.removeprefix("env.")] for key in keys}
+
+
+def _values(points: list[tuple[dict[str, Any], float]], name: str) -> list[Any]:
+    return list(dict.fromkeys(point[name] for point, _ in points)) if name else [""]
+
+
+def _short(name: str) -> str:
+    words = name.rpartition(".")[2].replace("_", " ")
+    return f"{words} in the evaluation" if name.startswith("evaluate.") else words

@@ -1,0 +1,172 @@
+"""One run of a recipe by MemoryPPO: train, evaluate greedily on unseen episodes, tell what it cost."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from gymnasium.vector import AutoresetMode, VectorEnv
+from stable_baselines3.common.callbacks import BaseCallback
+
+import memgym  # noqa: F401
+from memgym.agents.ppo import MemoryPPO
+from memgym.agents.sb3 import success_rate
+from memgym.baselines.recipe import RecipeInvalid, Run
+from memgym.core.evaluate import versions
+from memgym.core.result import write_atomically
+
+__all__ = ["run_ppo"]
+
+EVALUATION_SEED = 1_000_000
+POINTS = 40  # of the learning curve, each also a checkpoint
+
+
+def run_ppo(run: Run, checkpoint: Path) -> dict[str, Any]:
+    """Train and evaluate.
+
+    ``train`` holds `cell`, `total_timesteps` and arguments of `MemoryPPO`. A list ``curriculum`` of tables with a
+    `share` of the steps and arguments of the environment comes before the environment itself, which gets the rest.
+    Evaluations are greedy, on the first episodes of the test split.
+
+    Args:
+        run: what to do.
+        checkpoint: a name for the files that an interrupted run goes on from; they are removed at the end.
+
+    Returns:
+        Results by evaluation, the learning curve (environment steps, share of successes among the training
+        episodes since the last point), CPU seconds of training, parameters, bytes of memory, environment steps,
+        versions.
+
+    Raises:
+        RecipeInvalid: an argument that `MemoryPPO` or the environment does not take.
+    """
+    torch.set_num_threads(1)
+    settings = dict(run.train)
+    try:
+        cell, total = str(settings.pop("cell")), int(settings.pop("total_timesteps"))
+        stages = _stages(settings.pop("curriculum", []), total, run.env)
+        progress = _Progress(checkpoint, total)
+        model = progress.resume(stages) or MemoryPPO(
+            cell, _make_envs(stages[0][1], settings.pop("n_envs", 128)), seed=run.seed, **settings
+        )
+        for stage in range(progress.stage, len(stages)):
+            end, env = stages[stage]
+            if stage > progress.stage:
+                model.set_env(_make_envs(env, model.n_envs))
+            progress.stage = stage
+            if end > model.num_timesteps:
+                model.learn(end - model.num_timesteps, callback=progress)
+    except (KeyError, TypeError, ValueError) as error:
+        raise RecipeInvalid(f"run {run.name}: {error}") from error
+    content = {
+        "results": [
+            {"env": env, "score": success_rate(model, _make_test_envs(env, run.episodes), EVALUATION_SEED)}
+            for env in run.evaluations
+        ],
+        "curve": progress.curve,
+        "cpu_seconds": round(progress.cpu_seconds, 1),
+        "params": model.card.parameters,
+        "state_nbytes": model.policy.backbone.state_nbytes(),
+        "env_steps": model.num_timesteps,
+        "versions": {**versions(), "torch": torch.__version__},
+    }
+    progress.remove()
+    return content
+
+
+def _stages(curriculum: list[Any], total: int, env: dict[str, Any]) -> list[tuple[int, dict[str, Any]]]:
+    """The step at which each stage ends, and its environment."""
+    stages, begun = [], 0.0
+    for table in curriculum:
+        changed = {**env, **table}
+        begun += float(changed.pop("share"))
+        if not 0 < begun < 1:
+            raise ValueError(f"curriculum: shares are above 0 and together below 1, not {begun:g}")
+        stages.append((round(begun * total), changed))
+    return [*stages, (total, env)]
+
+
+def _make_envs(env: dict[str, Any], num_envs: int, **changed: Any) -> VectorEnv:
+    arguments = {"copy": False, **env, **changed}
+    return gym.make_vec(arguments.pop("id"), num_envs=num_envs, **arguments)
+
+
+def _make_test_envs(env: dict[str, Any], episodes: int) -> VectorEnv:
+    return _make_envs(env, episodes, split="test", autoreset_mode=AutoresetMode.SAME_STEP)
+
+
+class _Progress(BaseCallback):
+    """The learning curve of a run, and checkpoints of it."""
+
+    def __init__(self, path: Path, total: int) -> None:
+        super().__init__()
+        self.path, self.total = path, total
+        self.stage = 0
+        self.curve: dict[str, list[float]] = {"steps": [], "success": []}
+        self.cpu_seconds = 0.0
+        self._since = time.process_time()
+        self._successes = self._episodes = (
+            0  # since the last point: a checkpoint, which stands at one, has none
+        )
+
+    def resume(self, stages: list[tuple[int, dict[str, Any]]]) -> MemoryPPO | None:
+        """The model of an interrupted run, None where there is none or its files are not of one moment."""
+        notes = self._notes
+        if not notes.is_file():
+            return None
+        kept = json.loads(notes.read_text())
+        env = stages[kept["stage"]][1]
+        model = MemoryPPO.load(self.path, _make_envs(env, kept["n_envs"]))
+        if model.num_timesteps != kept["steps"]:
+            return None
+        self.stage, self.curve, self.cpu_seconds = kept["stage"], kept["curve"], kept["cpu_seconds"]
+        return model
+
+    @property
+    def _notes(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.notes")
+
+    def _on_step(self) -> bool:
+        dones = self.locals["dones"]
+        self._episodes += np.count_nonzero(dones)
+        self._successes += np.count_nonzero(dones & self.locals["infos"]["success"])
+        return True
+
+    def _on_rollout_start(self) -> None:
+        steps = self.model.num_timesteps
+        points = self.curve["steps"]
+        if steps < (len(points) + 1) * self.total / POINTS or steps in points[-1:]:
+            return
+        self._add_point()
+        model: Any = self.model
+        model.save(self.path)
+        kept = {
+            "stage": self.stage,
+            "n_envs": model.n_envs,
+            "steps": steps,
+            "curve": self.curve,
+            "cpu_seconds": self.cpu_seconds,
+        }
+        write_atomically(self._notes, json.dumps(kept).encode())
+
+    def _on_training_end(self) -> None:
+        self._add_point()
+
+    def _add_point(self) -> None:
+        now = time.process_time()
+        self.cpu_seconds += now - self._since
+        self._since = now
+        self.curve["steps"].append(self.model.num_timesteps)
+        self.curve["success"].append(round(self._successes / max(self._episodes, 1), 4))
+        self._successes = self._episodes = 0
+
+    def remove(self) -> None:
+        """The run is over."""
+        for file in (
+            self._notes,
+            *(self.path.with_name(self.path.name + s) for s in (".json", ".safetensors")),
+        ):
+            file.unlink(missing_ok=True)

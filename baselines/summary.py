@@ -1,0 +1,80 @@
+"""What the runs of a recipe say together: a row for each point of its grid, scores over its seeds."""
+
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from memgym.baselines.recipe import Recipe
+from memgym.baselines.train import read_runs
+from memgym.errors import ResultInvalid
+
+__all__ = ["as_json", "evaluation_names", "recipe_runs", "scores", "table"]
+
+
+def recipe_runs(recipe: Recipe, out: Path) -> list[dict[str, Any]]:
+    """The finished runs in `out` that are this recipe's, as it is now, in the order in which it lists them.
+
+    Raises:
+        ResultInvalid: there is none.
+    """
+    by_digest = {content["digest"]: content for content in read_runs(out)}
+    found = [by_digest[run.digest] for run in recipe.runs() if run.digest in by_digest]
+    if not found:
+        raise ResultInvalid(f"{out} holds no run of recipe {recipe.name!r} as it is now.")
+    return found
+
+
+def evaluation_names(recipe: Recipe) -> list[str]:
+    """A short name for each evaluation of a run, e.g. ``"num_corridors=3"``."""
+    run = recipe.runs()[0]
+    keys = [key.removeprefix("env.") for key in recipe.evaluate if key.startswith("env.")]
+    return [", ".join(f"{key}={env[key]}" for key in keys) or "score" for env in run.evaluations]
+
+
+def scores(recipe: Recipe, runs: list[dict[str, Any]]) -> dict[tuple[Any, ...], np.ndarray]:
+    """For each point of the grid (its values) the scores, shape (num_seeds, num_evaluations)."""
+    found: dict[tuple[Any, ...], list[list[float]]] = defaultdict(list)
+    for run in runs:
+        point = tuple(run["point"][key] for key in recipe.grid)
+        found[point].append([one["score"] for one in run["results"]])
+    return {point: np.array(rows) for point, rows in found.items()}
+
+
+def table(recipe: Recipe, out: Path) -> list[list[str]]:
+    """Rows of text, the header first: the grid's values, number of seeds, and for each evaluation the median over
+    seeds with the least and greatest.
+    """
+    grid = [key.rpartition(".")[2] for key in recipe.grid]
+    rows = [[*grid, "seeds", *evaluation_names(recipe)]]
+    for point, values in scores(recipe, recipe_runs(recipe, out)).items():
+        cells = [
+            f"{np.median(column):.3f}"
+            + (f" ({column.min():.3f}-{column.max():.3f})" if len(column) > 1 else "")
+            for column in values.T
+        ]
+        rows.append([*map(str, point), str(len(values)), *cells])
+    return rows
+
+
+def as_json(recipe: Recipe, out: Path, command: str) -> bytes:
+    """All runs of a recipe, with what they have in common said once, a line for each run."""
+    runs = recipe_runs(recipe, out)
+    dropped = ("schema", "digest", "trainer", "env", "train", "evaluations", "episodes", "versions")
+    head = {
+        "recipe": recipe.name,
+        "title": recipe.title,
+        "command": command,
+        "seeds": sorted({run["seed"] for run in runs}),
+        "evaluations": evaluation_names(recipe),
+        "episodes": runs[0]["episodes"],
+        "versions": runs[0]["versions"],
+        "runs": "RUNS",
+    }
+    lines = [{key: value for key, value in run.items() if key not in dropped} for run in runs]
+    for line in lines:
+        line["results"] = [one["score"] for one in line["results"]]
+    listed = ",\n".join("  " + json.dumps(line) for line in lines)
+    return json.dumps(head, indent=1).replace('"RUNS"', f"[\n{listed}\n ]").encode() + b"\n"

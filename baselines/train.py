@@ -1,0 +1,87 @@
+"""Train what a recipe lists: one file a run, so that an interrupted recipe goes on where it stopped.
+
+`memgym train --recipe R` is this on the command line.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from memgym.baselines.recipe import Recipe, Run
+from memgym.core.result import write_atomically
+from memgym.core.workers import run_pieces
+from memgym.errors import ResultInvalid
+from memgym.registry import load_object
+
+__all__ = ["read_runs", "result_file", "train"]
+
+TRAINERS = {
+    "ppo": "memgym.baselines.run_ppo:run_ppo",
+    "sequence": "memgym.baselines.run_sequence:run_sequence",
+}
+SCHEMA = "memgym-run/1"
+MAX_BYTES = 1 << 26
+
+
+def train(
+    recipe: Recipe,
+    out: Path,
+    *,
+    seeds: Sequence[int] | None = None,
+    only: Mapping[str, str] | None = None,
+    workers: int = 1,
+    on_run: Callable[[Run, int, int], None] = lambda run, done, total: None,
+) -> list[Path]:
+    """Run what `out` does not hold yet, seed by seed, and return the files of all runs.
+
+    Args:
+        recipe: what to train.
+        out: folder of the runs; finished ones are kept, one that was cut off goes on from its last checkpoint.
+        seeds: instead of the recipe's.
+        only: values of the grid, by name, several with commas; all others are left out.
+        workers: processes, each on one thread.
+        on_run: called after each run with it, the number of finished ones and of all.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    runs = recipe.runs(tuple(seeds) if seeds else None, only)
+    open_runs = [run for run in runs if not result_file(out, run).is_file()]
+    done = len(runs) - len(open_runs)
+    for number, i in enumerate(run_pieces(run_one, [(run, out) for run in open_runs], workers), done + 1):
+        on_run(open_runs[i], number, len(runs))
+    return [result_file(out, run) for run in runs]
+
+
+def run_one(run: Run, out: Path) -> None:
+    """Train one run and write its result."""
+    trainer = load_object(TRAINERS[run.trainer])
+    result = trainer(run, out / f"{run.name}.checkpoint")
+    content = {"schema": SCHEMA, "digest": run.digest, **vars(run), **result}
+    write_atomically(result_file(out, run), json.dumps(content).encode() + b"\n")
+
+
+def result_file(out: Path, run: Run) -> Path:
+    """Where a run's result lies."""
+    return out / f"{run.name}.json"
+
+
+def read_runs(out: Path) -> list[dict[str, Any]]:
+    """All finished runs of a folder, in the order of their names.
+
+    Raises:
+        ResultInvalid: there is none, or a file is not a run's result.
+    """
+    runs = []
+    for path in sorted(out.glob("*.json")):
+        if path.stat().st_size > MAX_BYTES:
+            raise ResultInvalid(f"{path} is larger than {MAX_BYTES} bytes: no run is.")
+        try:
+            content = json.loads(path.read_bytes())
+        except ValueError as error:
+            raise ResultInvalid(f"{path} is no JSON: {error}.") from None
+        if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+            raise ResultInvalid(f"{path} is no result of `memgym train`.")
+        runs.append(content)
+    if not runs:
+        raise ResultInvalid(f"{out} holds no finished run.")
+    return runs

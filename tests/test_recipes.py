@@ -1,0 +1,171 @@
+"""Recipes: what they list, how they train, what is made of their runs."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+pytest.importorskip("torch", reason="recipes train with torch")
+
+from memgym.baselines import run_ppo as runner
+from memgym.baselines.figure import draw_recipe
+from memgym.baselines.recipe import Recipe, RecipeInvalid, load_recipe, recipe_names
+from memgym.baselines.summary import as_json, recipe_runs, table
+from memgym.baselines.train import result_file, train
+from memgym.cli.main import app
+from memgym.errors import ResultInvalid
+
+TINY = """
+title = "A tiny one"
+trainer = "ppo"
+seeds = [0]
+
+[env]
+id = "memgym/EndlessTMaze-v0"
+num_corridors = 1
+corridor_length = 2
+
+[train]
+total_timesteps = 4096
+n_envs = 16
+n_steps = 8
+
+[grid]
+"train.cell" = ["mlp", "gru"]
+
+[[settings]]
+where = { "train.cell" = "gru" }
+"train.module_kwargs.hidden" = 16
+
+[evaluate]
+episodes = 50
+"env.num_corridors" = [1, 2]
+
+[figure]
+x = "evaluate.env.num_corridors"
+line = "train.cell"
+"""
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Recipe:
+    path = tmp_path / "tiny.toml"
+    path.write_text(TINY)
+    return load_recipe(str(path))
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_shipped_recipes_list_different_runs(name: str) -> None:
+    runs = load_recipe(name).runs()
+    assert len({run.name for run in runs}) == len({run.digest for run in runs}) == len(runs) > 0
+
+
+def test_a_grid_is_trained_in_every_combination_and_seed(tiny: Recipe) -> None:
+    first, second = tiny.runs()
+    assert (first.point, second.point) == ({"train.cell": "mlp"}, {"train.cell": "gru"})
+    assert first.train == {"total_timesteps": 4096, "n_envs": 16, "n_steps": 8, "cell": "mlp"}
+    assert second.train["module_kwargs"] == {"hidden": 16}
+    assert [env["num_corridors"] for env in second.evaluations] == [1, 2]
+    assert second.env["num_corridors"] == 1
+    assert [run.seed for run in tiny.runs((3, 4), {"cell": "gru"})] == [3, 4]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("title =", "titel ="), "unknown entry 'titel'"),
+        (('trainer = "ppo"', 'trainer = "sgd"'), "trainer is 'ppo'"),
+        (("seeds = [0]", "seeds = [-1]"), "seeds is a list of integers from 0 on"),
+        (("seeds = [0]", ""), "seeds is missing"),
+        (('"train.cell" = ["mlp", "gru"]', '"cell" = ["mlp"]'), "grid holds lists named"),
+        (("[env]", "[env"), "is no TOML"),
+    ],
+)
+def test_a_bad_recipe_is_refused_by_its_entry(tmp_path: Path, change: tuple[str, str], message: str) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_text(TINY.replace(*change))
+    with pytest.raises(RecipeInvalid, match=message):
+        load_recipe(str(path))
+
+
+def test_an_unknown_recipe_names_those_there_are() -> None:
+    with pytest.raises(RecipeInvalid, match="t_maze_quick"):
+        load_recipe("t_maze_quik")
+
+
+def test_an_argument_that_nobody_takes_is_named(tiny: Recipe, tmp_path: Path) -> None:
+    tiny.train["gama"] = 0.9
+    with pytest.raises(RecipeInvalid, match="gama"):
+        train(tiny, tmp_path / "runs", only={"cell": "mlp"})
+
+
+def test_runs_make_a_table_a_figure_and_a_summary(tiny: Recipe, tmp_path: Path) -> None:
+    out = tmp_path / "runs"
+    train(tiny, out)
+    assert table(tiny, out)[0] == ["cell", "seeds", "num_corridors=1", "num_corridors=2"]
+    assert [row[:2] for row in table(tiny, out)[1:]] == [["mlp", "1"], ["gru", "1"]]
+    draw_recipe(tiny, out, tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(RecipeInvalid, match=r"\.png"):
+        draw_recipe(tiny, out, tmp_path / "figure.gif")
+    summary = json.loads(as_json(tiny, out, "memgym train --recipe tiny"))
+    assert [len(run["results"]) for run in summary["runs"]] == [2, 2]
+    # changed settings make other runs: old results do not pass for them
+    tiny.train["n_steps"] = 4
+    with pytest.raises(ResultInvalid, match="as it is now"):
+        recipe_runs(tiny, out)
+
+
+def test_finished_runs_are_not_trained_again(
+    tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "runs"
+    train(tiny, out, only={"cell": "mlp"})
+    monkeypatch.setattr(runner, "MemoryPPO", None)
+    train(tiny, out, only={"cell": "mlp"})
+    with pytest.raises(RecipeInvalid, match="not callable"):  # the other one would be
+        train(tiny, out, only={"cell": "gru"})
+
+
+def test_an_interrupted_run_ends_with_the_same_numbers(
+    tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tiny.runs()[1]
+    tiny.train["learning_rate"] = [1e-3, 0.0]
+    (whole,) = train(tiny, tmp_path / "whole", only={"cell": "gru"})
+    calls = 0
+
+    def interrupt(self: runner._Progress) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 20:
+            raise KeyboardInterrupt
+        original(self)
+
+    original = runner._Progress._on_rollout_start
+    monkeypatch.setattr(runner._Progress, "_on_rollout_start", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny, tmp_path / "cut", only={"cell": "gru"})
+    assert not result_file(tmp_path / "cut", run).is_file()
+    assert list((tmp_path / "cut").glob("*.notes"))
+    (cut,) = train(tiny, tmp_path / "cut", only={"cell": "gru"})
+    assert calls > 20
+    first, second = json.loads(whole.read_text()), json.loads(cut.read_text())
+    for one in (first, second):
+        del one["cpu_seconds"]
+    assert first == second
+    assert [path.name for path in (tmp_path / "cut").iterdir()] == [cut.name]
+
+
+def test_the_command_line_trains_shows_and_plots(tiny: Recipe, tmp_path: Path) -> None:
+    recipe, out = str(tmp_path / "tiny.toml"), str(tmp_path / "runs")
+    call = CliRunner().invoke
+    given = ["train", "-r", recipe, "-o", out, "--only", "cell=mlp", "--workers", "1"]
+    assert "open  cell=mlp_seed=0" in call(app, [*given, "--show"]).output
+    result = call(app, given)
+    assert result.exit_code == 0, result.output
+    assert "done  cell=mlp_seed=0" in call(app, [*given, "--show"]).output
+    assert call(app, ["plot", out, "-r", recipe, "-o", str(tmp_path / "f.svg")]).exit_code == 0
+    assert "<svg" in (tmp_path / "f.svg").read_text()
+    assert call(app, [*given, "--seeds", "a"]).exit_code == 2
