@@ -31,6 +31,9 @@ MODULES = Registry(
         "transformer-pruned": "memgym.agents.nn.kv_cache:PrunedTransformer",
         "transformer-bfp": "memgym.agents.nn.kv_cache:BFPTransformer",
         "cmr": "memgym.agents.nn.cmr:CMR",
+        "bmojo": "memgym.agents.nn.bmojo:BMojo",
+        "engram": "memgym.agents.nn.engram:EngramMemory",
+        "sparsey": "memgym.agents.nn.sparsey:Sparsey",
     },
     group="memgym.modules",
 )
