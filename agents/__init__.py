@@ -5,11 +5,15 @@
 'reference'
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from memgym.errors import DependencyMissing
 from memgym.registry import Registry
 
-__all__ = ["AGENTS", "make_agent"]
+if TYPE_CHECKING:
+    from memgym.agents.ppo import MemoryPPO
+
+__all__ = ["AGENTS", "MemoryPPO", "make_agent"]
 
 AGENTS = Registry(
     "agent",
@@ -39,3 +43,16 @@ def make_agent(name: str, **config: Any) -> Any:
         DependencyMissing: the agent needs an extra that is not installed.
     """
     return AGENTS.resolve(name)(**config)
+
+
+def __getattr__(name: str) -> Any:
+    """`MemoryPPO`, imported with torch where it is first used."""
+    if name != "MemoryPPO":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        from memgym.agents.ppo import MemoryPPO
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise DependencyMissing.for_extra("torch", "agents", "MemoryPPO") from error
+    return MemoryPPO

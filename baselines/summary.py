@@ -1,5 +1,6 @@
 """What the runs of a recipe say together: a row for each point of its grid, scores over its seeds."""
 
+import argparse
 import json
 from collections import defaultdict
 from pathlib import Path
@@ -7,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from memgym.baselines.recipe import Recipe
+from memgym.baselines.recipe import Recipe, load_recipe
+from memgym.baselines.reference import expected_file
 from memgym.baselines.train import read_runs
+from memgym.core.result import write_atomically
 from memgym.errors import ResultInvalid
 
 __all__ = ["as_json", "evaluation_names", "recipe_runs", "scores", "table"]
@@ -59,22 +62,59 @@ def table(recipe: Recipe, out: Path) -> list[list[str]]:
     return rows
 
 
-def as_json(recipe: Recipe, out: Path, command: str) -> bytes:
-    """All runs of a recipe, with what they have in common said once, a line for each run."""
+def as_json(recipe: Recipe, out: Path, before: bytes = b"") -> bytes:
+    """All runs of a recipe, with what they have in common said once, a line for each run.
+
+    Args:
+        recipe: whose runs.
+        out: folder of runs.
+        before: what this function gave earlier; its runs are kept where `out` does not have them.
+
+    Raises:
+        ResultInvalid: the earlier runs were made with other versions.
+    """
     runs = recipe_runs(recipe, out)
-    dropped = ("schema", "digest", "trainer", "env", "train", "evaluations", "episodes", "versions")
+    lines = {run["digest"]: _line(run) for run in runs}
+    if before:
+        kept = json.loads(before)
+        if kept["versions"] != runs[0]["versions"]:
+            raise ResultInvalid(f"the runs kept so far were made with {kept['versions']}: renew them all.")
+        lines = {line["digest"]: line for line in kept["runs"]} | lines
+    listed = [lines[run.digest] for run in recipe.runs() if run.digest in lines]
     head = {
         "recipe": recipe.name,
         "title": recipe.title,
-        "command": command,
-        "seeds": sorted({run["seed"] for run in runs}),
+        "command": f"memgym train --recipe {recipe.name} --out runs/{recipe.name}",
         "evaluations": evaluation_names(recipe),
         "episodes": runs[0]["episodes"],
         "versions": runs[0]["versions"],
         "runs": "RUNS",
     }
-    lines = [{key: value for key, value in run.items() if key not in dropped} for run in runs]
-    for line in lines:
-        line["results"] = [one["score"] for one in line["results"]]
-    listed = ",\n".join("  " + json.dumps(line) for line in lines)
-    return json.dumps(head, indent=1).replace('"RUNS"', f"[\n{listed}\n ]").encode() + b"\n"
+    text = ",\n".join("  " + json.dumps(line) for line in listed)
+    return json.dumps(head, indent=1).replace('"RUNS"', f"[\n{text}\n ]").encode() + b"\n"
+
+
+def _line(run: dict[str, Any]) -> dict[str, Any]:
+    names = ("point", "seed", "curve", "cpu_seconds", "params", "state_nbytes", "env_steps", "digest")
+    return {"results": [one["score"] for one in run["results"]], **{name: run[name] for name in names}}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Add finished runs to the committed results, and draw their figure."""
+    parser = argparse.ArgumentParser(
+        prog="python -m memgym.baselines.summary",
+        description="Add the finished runs of a recipe to the committed results (baselines/expected/RECIPE.json).",
+        epilog="example:\n  python -m memgym.baselines.summary t_maze_grid runs/t_maze_grid\n",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("recipe", help="its name")
+    parser.add_argument("runs", type=Path, help="folder of its runs")
+    given = parser.parse_args(arguments)
+    recipe, file = load_recipe(given.recipe), expected_file(given.recipe)
+    data = as_json(recipe, given.runs, file.read_bytes() if file.is_file() else b"")
+    write_atomically(file, data)
+    print(f"wrote {file}: {len(json.loads(data)['runs'])} of {len(recipe.runs())} runs")
+
+
+if __name__ == "__main__":
+    main()

@@ -109,8 +109,11 @@ def test_runs_make_a_table_a_figure_and_a_summary(tiny: Recipe, tmp_path: Path) 
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(RecipeInvalid, match=r"\.png"):
         draw_recipe(tiny, out, tmp_path / "figure.gif")
-    summary = json.loads(as_json(tiny, out, "memgym train --recipe tiny"))
-    assert [len(run["results"]) for run in summary["runs"]] == [2, 2]
+    summary = as_json(tiny, out)
+    assert [len(run["results"]) for run in json.loads(summary)["runs"]] == [2, 2]
+    next(out.glob("cell=gru*")).unlink()
+    assert len(json.loads(as_json(tiny, out))["runs"]) == 1
+    assert as_json(tiny, out, before=summary) == summary
     # changed settings make other runs: old results do not pass for them
     tiny.train["n_steps"] = 4
     with pytest.raises(ResultInvalid, match="as it is now"):

@@ -5,8 +5,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from memgym.agents.nn.module import LoopModule, MemoryModule, MemorySpec, State, StateLeaf
-from memgym.agents.nn.segments import where_any
+from memgym.agents.nn.fused_cells import gru_sequence, lstm_sequence, rnn_sequence
+from memgym.agents.nn.module import MemoryModule, MemorySpec, State, StateLeaf
 
 __all__ = ["GRU", "LSTM", "MLP", "RNN"]
 
@@ -50,10 +50,8 @@ class MLP(MemoryModule):
         return self.layers(x), state
 
 
-class _Cell(LoopModule):
-    """A cell whose gates see its own output: a loop where episodes begin inside, torch's fused kernel where not."""
-
-    num_gates: ClassVar[int]
+class _Cell(MemoryModule):
+    """A cell whose gates see its own output: `fused_cells` where episodes begin inside, torch's kernel where not."""
 
     def __init__(self, d_in: int, d_out: int, *, hidden: int = 64) -> None:
         super().__init__(d_in, d_out)
@@ -64,8 +62,8 @@ class _Cell(LoopModule):
     def _make_core(self, d_in: int, hidden: int) -> nn.RNNBase:
         raise NotImplementedError
 
-    def _advance(self, pre: Tensor, state: State) -> State:
-        """The next state from the inputs' share of the gates, shape (B, num_gates * hidden)."""
+    def _advance(self, x: Tensor, state: State) -> State:
+        """The state after one input."""
         raise NotImplementedError
 
     def state_spec(self) -> dict[str, StateLeaf]:
@@ -79,35 +77,26 @@ class _Cell(LoopModule):
         if reset is not None and reset[0].any():
             state = self.mask_state(state, reset[0])
         if reset is None or not reset[1:].any():
-            return self._run_fused(x, state)
-        pre = self._feed(x).unbind(0)
-        starts = [None, *where_any(reset[1:])]
-        outputs = []
-        for row, start in zip(pre, starts, strict=True):
-            state = self._advance(row, self.mask_state(state, start))
-            outputs.append(state["h"])
-        return self.out(torch.stack(outputs)), state
+            y, state = self._run_whole(x, state)
+        else:
+            later = torch.cat([torch.zeros_like(reset[:1]), reset[1:]])
+            y, state = self._run_parts(x, state, later)
+        return self.out(y), state
 
-    def _run_fused(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        h, last = self.core(x, state["h"][None])
-        return self.out(h), {"h": last[0]}
+    def _run_parts(self, x: Tensor, state: State, reset: Tensor) -> tuple[Tensor, State]:
+        """All outputs and the last state, where episodes begin inside."""
+        raise NotImplementedError
+
+    def _run_whole(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        y, last = self.core(x, state["h"][None])
+        return y, {"h": last[0]}
 
     def step(
         self, x: Tensor, state: State, reset: Tensor | None = None, *, ids: Tensor | None = None
     ) -> tuple[Tensor, State]:
         """Consume one input."""
-        state = self._advance(self._feed(x), self.mask_state(state, reset))
+        state = self._advance(x, self.mask_state(state, reset))
         return self.out(state["h"]), state
-
-    def _feed(self, x: Tensor) -> Tensor:
-        """The inputs' share of the gates."""
-        weight, _, bias, _ = _weights(self.core)
-        return nn.functional.linear(x, weight, bias)
-
-    def _recur(self, h: Tensor) -> Tensor:
-        """The last output's share of the gates."""
-        _, weight, _, bias = _weights(self.core)
-        return nn.functional.linear(h, weight, bias)
 
 
 def _weights(core: nn.RNNBase) -> list[nn.Parameter]:
@@ -137,8 +126,13 @@ class RNN(_Cell):
             nn.init.zeros_(bias)
         return core
 
-    def _advance(self, pre: Tensor, state: State) -> State:
-        return {"h": torch.tanh(pre + self._recur(state["h"]))}
+    def _advance(self, x: Tensor, state: State) -> State:
+        return {"h": torch.rnn_tanh_cell(x, state["h"], *_weights(self.core))}
+
+    def _run_parts(self, x: Tensor, state: State, reset: Tensor) -> tuple[Tensor, State]:
+        fed, weight, fed_bias, bias = _weights(self.core)
+        y = rnn_sequence(x, state["h"], fed, weight, fed_bias + bias, reset)
+        return y, {"h": y[-1]}
 
 
 class GRU(_Cell):
@@ -167,13 +161,12 @@ class GRU(_Cell):
     def _make_core(self, d_in: int, hidden: int) -> nn.RNNBase:
         return nn.GRU(d_in, hidden)
 
-    def _advance(self, pre: Tensor, state: State) -> State:
-        h = state["h"]
-        r, z, n = pre.chunk(3, -1)
-        r_h, z_h, n_h = self._recur(h).chunk(3, -1)
-        z = torch.sigmoid(z + z_h)
-        n = torch.tanh(n + torch.sigmoid(r + r_h) * n_h)
-        return {"h": n + z * (h - n)}
+    def _advance(self, x: Tensor, state: State) -> State:
+        return {"h": torch.gru_cell(x, state["h"], *_weights(self.core))}
+
+    def _run_parts(self, x: Tensor, state: State, reset: Tensor) -> tuple[Tensor, State]:
+        y = gru_sequence(x, state["h"], *_weights(self.core), reset)
+        return y, {"h": y[-1]}
 
 
 class LSTM(_Cell):
@@ -219,11 +212,15 @@ class LSTM(_Cell):
         leaf = StateLeaf((self.hidden,), self.float_dtype)
         return {"h": leaf, "c": leaf}
 
-    def _advance(self, pre: Tensor, state: State) -> State:
-        i, f, g, o = (pre + self._recur(state["h"])).chunk(4, -1)
-        c = torch.sigmoid(f) * state["c"] + torch.sigmoid(i) * torch.tanh(g)
-        return {"h": torch.sigmoid(o) * torch.tanh(c), "c": c}
+    def _advance(self, x: Tensor, state: State) -> State:
+        h, c = torch.lstm_cell(x, (state["h"], state["c"]), *_weights(self.core))
+        return {"h": h, "c": c}
 
-    def _run_fused(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        h, (last_h, last_c) = self.core(x, (state["h"][None], state["c"][None]))
-        return self.out(h), {"h": last_h[0], "c": last_c[0]}
+    def _run_whole(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        y, (last_h, last_c) = self.core(x, (state["h"][None], state["c"][None]))
+        return y, {"h": last_h[0], "c": last_c[0]}
+
+    def _run_parts(self, x: Tensor, state: State, reset: Tensor) -> tuple[Tensor, State]:
+        assert isinstance(self.core, nn.LSTM)
+        y, c = lstm_sequence(self.core, x, state["h"], state["c"], reset)
+        return y, {"h": y[-1], "c": c}

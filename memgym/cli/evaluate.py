@@ -25,7 +25,8 @@ def evaluate(
             "--agent",
             "--agents",
             "-a",
-            help="Agent, or several with commas: registered names or 'module:attr'. May be repeated.",
+            help="Agent, or several with commas: registered names, 'module:attr', or files that MemoryPPO saved "
+            "(MODEL.safetensors). May be repeated.",
         ),
     ],
     suite: Annotated[str, typer.Option("--suite", "-s", help="Suite of tasks; see `memgym list suites`.")],
@@ -53,6 +54,8 @@ def evaluate(
         memgym evaluate --agents random,oracle,recency -s dialogue -o results --episodes 10
 
         memgym evaluate --agent my_package.agents:MyAgent --suite rewriting --out results
+
+        memgym evaluate --agent runs/lstm.safetensors --suite rewriting --out results
     """
     numbers = {"--episodes": episodes, "--seeds": seeds, "--budget": budget, "--workers": workers}
     for name, value in numbers.items():
@@ -65,7 +68,7 @@ def evaluate(
     console = Console()
     plans = []
     for name in names:
-        plans.append(core.plan(core.AgentSpec(name), chosen, out))
+        plans.append(core.plan(_spec(name), chosen, out))
     for task in chosen.tasks:
         if reason := task.missing():
             console.print(f"[yellow]skipped[/yellow] {task.title}: {reason}", highlight=False)
@@ -111,3 +114,9 @@ def _table(folders: list[Path]) -> Table:
                 header["digest"][:12],
             )
     return table
+
+
+def _spec(name: str) -> core.AgentSpec:
+    if name.endswith(".safetensors"):
+        return core.AgentSpec("memgym.agents.ppo:load_agent", {"weights": name})
+    return core.AgentSpec(name)

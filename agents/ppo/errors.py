@@ -1,0 +1,13 @@
+"""What training and acting refuse, by name; damaged files are `memgym.agents.weights_io.WeightsInvalid`."""
+
+from memgym.errors import MemgymError
+
+__all__ = ["ObservationInvalid", "RewardInvalid"]
+
+
+class ObservationInvalid(MemgymError, ValueError):
+    """An observation of the wrong shape or type, outside its space, or with numbers that are not finite."""
+
+
+class RewardInvalid(MemgymError, ValueError):
+    """A reward, or a privileged target, from which nothing can be learned: not finite, or outside its range."""

@@ -1,0 +1,107 @@
+"""The numbers that a training run is made of, checked."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from memgym.core.arguments import check_integer, check_number
+
+__all__ = ["PolicySize", "Schedule", "Settings", "value_at"]
+
+Schedule = float | tuple[float, float]
+"""A number, or the pair (first, last) of one that changes linearly over the training."""
+
+
+def value_at(schedule: Schedule, progress: float) -> float:
+    """The number that a schedule gives when `progress`, from 0 to 1, of the training is over.
+
+    >>> value_at((1e-3, 0.0), 0.75)
+    0.00025
+    """
+    if isinstance(schedule, tuple):
+        first, last = schedule
+        return first + min(progress, 1.0) * (last - first)
+    return schedule
+
+
+def _read_schedule(name: str, value: Any, high: float) -> Schedule:
+    if isinstance(value, tuple | list):
+        if len(value) != 2:
+            raise ValueError(f"{name} is a number or a pair (first, last), not {value!r}.")
+        for number in value:
+            check_number(name, number, 0.0, high)
+        return float(value[0]), float(value[1])
+    if callable(value):
+        raise ValueError(f"{name} is a number or a pair (first, last), which a file can hold; not a function.")
+    check_number(name, value, 0.0, high)
+    return float(value)
+
+
+@dataclass(frozen=True)
+class PolicySize:
+    """Sizes of the network around the memories: ``policy_kwargs``.
+
+    Args:
+        size: width of the stream between encoder and heads.
+        num_layers: blocks, each with a memory.
+        ffn_mult: hidden width of a block's feed-forward layers, as a multiple of `size`.
+
+    Raises:
+        ValueError: a size outside its range.
+    """
+
+    size: int = 64
+    num_layers: int = 1
+    ffn_mult: int = 2
+
+    def __post_init__(self) -> None:
+        check_integer("size", self.size, 1, 8192)
+        check_integer("num_layers", self.num_layers, 1, 64)
+        check_integer("ffn_mult", self.ffn_mult, 1, 16)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How PPO learns; see `MemoryPPO` for what each number means.
+
+    Raises:
+        ValueError: a number outside its range.
+    """
+
+    n_steps: int = 32
+    n_epochs: int = 4
+    n_minibatches: int = 4
+    learning_rate: Schedule = 1e-3
+    gamma: float = 0.99
+    gae_lambda: float = 0.95
+    clip_range: float = 0.2
+    ent_coef: Schedule = 0.01
+    vf_coef: float = 0.5
+    max_grad_norm: float = 0.5
+    aux_coef: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_integer("n_steps", self.n_steps, 1, 1 << 20)
+        check_integer("n_epochs", self.n_epochs, 1, 1000)
+        check_integer("n_minibatches", self.n_minibatches, 1, 1 << 20)
+        for name, high in (("learning_rate", 10.0), ("ent_coef", 10.0)):
+            object.__setattr__(self, name, _read_schedule(name, getattr(self, name), high))
+        for name in ("gamma", "gae_lambda"):
+            check_number(name, getattr(self, name), 0.0, 1.0)
+        for name in ("clip_range", "vf_coef", "max_grad_norm", "aux_coef"):
+            check_number(name, getattr(self, name), 0.0, 1e6)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON-like values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "Settings":
+        """What `to_dict` gave.
+
+        Raises:
+            ValueError: another name, or a number outside its range.
+        """
+        if unknown := set(content) - {field.name for field in fields(cls)}:
+            raise ValueError(f"unknown setting {min(unknown)!r}.")
+        return cls(**content)

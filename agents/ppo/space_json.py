@@ -1,0 +1,80 @@
+"""Gymnasium spaces as JSON-like values, and back."""
+
+import math
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from memgym.agents.weights_io import WeightsInvalid
+
+__all__ = ["describe_space", "read_space"]
+
+MAX_DEPTH = 8
+
+
+def describe_space(space: spaces.Space) -> dict[str, Any]:
+    """A space as JSON-like values.
+
+    Raises:
+        ValueError: a space of no fixed size.
+    """
+    if isinstance(space, spaces.Box):
+        bounds = {"low": _numbers(space.low), "high": _numbers(space.high)}
+        return {"type": "Box", "shape": list(space.shape), "dtype": np.dtype(space.dtype).name, **bounds}
+    if isinstance(space, spaces.Discrete):
+        return {"type": "Discrete", "n": int(space.n), "start": int(space.start)}
+    if isinstance(space, spaces.MultiDiscrete):
+        start = np.asarray(space.start).tolist()
+        return {"type": "MultiDiscrete", "nvec": space.nvec.tolist(), "start": start, "dtype": space.dtype.name}
+    if isinstance(space, spaces.MultiBinary):
+        return {"type": "MultiBinary", "shape": list(space.shape)}
+    if isinstance(space, spaces.Dict):
+        return {"type": "Dict", "parts": [[key, describe_space(part)] for key, part in space.items()]}
+    if isinstance(space, spaces.Tuple):
+        return {"type": "Tuple", "parts": [describe_space(part) for part in space.spaces]}
+    raise ValueError(f"a file cannot hold the space {space}.")
+
+
+def read_space(content: Any, depth: int = 0) -> spaces.Space:
+    """What `describe_space` gave.
+
+    Raises:
+        WeightsInvalid: the description of no space.
+    """
+    try:
+        if depth > MAX_DEPTH:
+            raise ValueError("too deep")
+        match content["type"]:
+            case "Box":
+                dtype: Any = np.dtype(content["dtype"]).type
+                low, high = (_array(content[name], content["shape"], dtype) for name in ("low", "high"))
+                return spaces.Box(low, high, dtype=dtype)
+            case "Discrete":
+                return spaces.Discrete(int(content["n"]), start=int(content["start"]))
+            case "MultiDiscrete":
+                dtype = np.dtype(content["dtype"]).type
+                return spaces.MultiDiscrete(content["nvec"], dtype=dtype, start=content["start"])
+            case "MultiBinary":
+                return spaces.MultiBinary(content["shape"])
+            case "Dict":
+                return spaces.Dict([(str(key), read_space(part, depth + 1)) for key, part in content["parts"]])
+            case "Tuple":
+                return spaces.Tuple([read_space(part, depth + 1) for part in content["parts"]])
+        raise ValueError("no such type")
+    except (KeyError, TypeError, ValueError, AssertionError, OverflowError) as error:
+        raise WeightsInvalid(f"not the description of a space: {str(content)[:200]}.") from error
+
+
+def _numbers(bounds: NDArray[Any]) -> Any:
+    """One number where all are the same, else all in a row; infinities as text, which JSON has no number for."""
+    values = bounds.reshape(-1).tolist()
+    if values and all(value == values[0] for value in values):
+        values = values[:1]
+    return [str(value) if isinstance(value, float) and math.isinf(value) else value for value in values]
+
+
+def _array(values: list[Any], shape: list[int], dtype: Any) -> NDArray[Any]:
+    numbers = np.array([float(value) if isinstance(value, str) else value for value in values], dtype)
+    return np.broadcast_to(numbers, [math.prod(shape)] if len(numbers) == 1 else len(numbers)).reshape(shape)
