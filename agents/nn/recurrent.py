@@ -165,7 +165,8 @@ class GRU(_Cell):
         return {"h": torch.gru_cell(x, state["h"], *_weights(self.core))}
 
     def _run_parts(self, x: Tensor, state: State, reset: Tensor) -> tuple[Tensor, State]:
-        y = gru_sequence(x, state["h"], *_weights(self.core), reset)
+        fed, weight, *biases = _weights(self.core)
+        y = gru_sequence(x, state["h"], fed, weight, biases[0], biases[1], reset)
         return y, {"h": y[-1]}
 
 

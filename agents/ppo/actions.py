@@ -31,7 +31,9 @@ class Categoricals:
         elif isinstance(space, spaces.MultiDiscrete) and space.nvec.ndim == 1:
             self.sizes, start = space.nvec.tolist(), np.asarray(space.start).tolist()
         else:
-            raise ValueError(f"MemoryPPO plays Discrete and one-dimensional MultiDiscrete actions, not {space}.")
+            raise ValueError(
+                f"MemoryPPO plays Discrete and one-dimensional MultiDiscrete actions, not {space}."
+            )
         self.is_single = isinstance(space, spaces.Discrete)
         self.start = np.array(start, np.int64)
         self._dtype: Any = space.dtype

@@ -117,12 +117,16 @@ class MemoryAgent(Agent):
                 logits = logits + self._actions.gumbel_noise(n, device=self.device)
             choices = self._actions.mode(logits).cpu().numpy()
         actions = self._actions.to_env(choices)
-        return actions[0] if count is None else actions, {name: leaf.cpu().numpy() for name, leaf in held.items()}
+        return actions[0] if count is None else actions, {
+            name: leaf.cpu().numpy() for name, leaf in held.items()
+        }
 
     def _read_state(self, state: Any, n: int) -> State:
         spec = self.policy.backbone.initial_state(1)
         if not isinstance(state, Mapping) or set(state) != set(spec):
-            raise ObservationInvalid("the state is not one that this agent returned: its parts have other names.")
+            raise ObservationInvalid(
+                "the state is not one that this agent returned: its parts have other names."
+            )
         tensors = {}
         for name, leaf in spec.items():
             part = np.asarray(state[name])
@@ -138,7 +142,7 @@ class MemoryAgent(Agent):
         self._acting_stream = RandomStream(seed, self.device)
 
     def memory_nbytes(self, state: Any) -> int:
-        """Bytes of the memories' state, all environments of a batch together, and of memory slots where it has those."""
+        """Bytes of the memories' state and of memory slots, all environments of a batch together."""
         if state is None:
             return 0
         batch = len(next(iter(state.values()))) if state else 1

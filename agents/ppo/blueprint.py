@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from gymnasium import spaces
+from gymnasium.vector import VectorEnv
 
 from memgym.agents.ppo.actions import Categoricals
 from memgym.agents.ppo.observations import Flattener
@@ -68,7 +69,9 @@ class Blueprint:
         except (TypeError, ValueError):
             is_plain = False
         if not is_plain:
-            raise ValueError(f"module_kwargs are numbers, flags and texts, which a file can hold: {self.module_kwargs}")
+            raise ValueError(
+                f"module_kwargs are numbers, flags and texts, which a file can hold: {self.module_kwargs}"
+            )
 
     def make_policy(self, device: torch.device) -> MemoryPolicy:
         """The network, with new weights from torch's global generator.
@@ -103,13 +106,43 @@ class Blueprint:
             "n_envs": self.n_envs,
         }
 
+    def check_env(self, env: VectorEnv, error: type[Exception]) -> None:
+        """Raise `error` where the environments have other spaces, or are not as many."""
+        given = {
+            "observations": (env.single_observation_space, self.observation_space),
+            "actions": (env.single_action_space, self.action_space),
+            "number of environments": (env.num_envs, self.n_envs),
+        }
+        for what, (this, that) in given.items():
+            if this != that:
+                raise error(f"the model was made for other environments: {what} {that}, not {this}.")
+
     @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> "Blueprint":
+    def from_dict(cls, content: Any, cell: str | None = None) -> "Blueprint":
         """What `to_dict` gave, from a file of a stranger.
 
+        Args:
+            content: the JSON value.
+            cell: the memory that it must be; needed where it is not a registered one, as a file alone cannot make
+                Python import a module.
+
         Raises:
-            WeightsInvalid: something is missing, of the wrong type, or larger than a model may be.
+            WeightsInvalid: something is missing, of the wrong type, or larger than a model may be, or the memory is
+                another.
         """
+        blueprint = cls._from_dict(content)
+        if cell is not None and blueprint.cell != cell:
+            raise WeightsInvalid(f"the checkpoint is of the cell {blueprint.cell!r}, not {cell!r}.")
+        if cell is None and ":" in blueprint.cell:
+            raise WeightsInvalid(
+                f"the checkpoint names {blueprint.cell!r}, which is not a registered memory: pass cell= to import it."
+            )
+        return blueprint
+
+    @classmethod
+    def _from_dict(cls, content: Any) -> "Blueprint":
+        if not isinstance(content, Mapping):
+            raise WeightsInvalid("'blueprint' is missing from the checkpoint's JSON file.")
         try:
             for name in ("cell", "trained_on", "name"):
                 if not isinstance(content[name], str):

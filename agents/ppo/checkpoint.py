@@ -91,7 +91,9 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     if content.get("sha256") != digest and beside.is_file():
         content = _read_json(beside)
     if content.get("sha256") != digest:
-        raise WeightsInvalid(f"{files[1].name} is truncated or damaged, or not the one that {files[0].name} names.")
+        raise WeightsInvalid(
+            f"{files[1].name} is truncated or damaged, or not the one that {files[0].name} names."
+        )
     try:
         tensors = load(blob)
     except SafetensorError as error:

@@ -44,7 +44,7 @@ class Recent(NamedTuple):
 
     def copy(self) -> "Recent":
         """The episodes as they are now."""
-        return Recent(*(values.copy() for values in self))
+        return Recent(self.returns.copy(), self.lengths.copy(), self.successes.copy())
 
 
 class Position(NamedTuple):

@@ -34,7 +34,9 @@ def make_callback(callback: Any, model: Any, total_timesteps: int, progress_bar:
         parts.append(ProgressLine(total_timesteps))
     if not parts:
         return None
-    chain = CallbackList([part if isinstance(part, BaseCallback) else ConvertCallback(part) for part in parts])
+    chain = CallbackList(
+        [part if isinstance(part, BaseCallback) else ConvertCallback(part) for part in parts]
+    )
     chain.init_callback(model)
     return chain
 

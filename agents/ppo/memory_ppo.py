@@ -254,7 +254,12 @@ class MemoryPPO(MemoryAgent):
         measured = self._updater.update(self._rollout, learning_rate, ent_coef)
         self.num_updates += 1
         self._mark = self._make_mark()
-        return {**measured, "learning_rate": learning_rate, "ent_coef": ent_coef, "n_updates": self.num_updates}
+        return {
+            **measured,
+            "learning_rate": learning_rate,
+            "ent_coef": ent_coef,
+            "n_updates": self.num_updates,
+        }
 
     def _make_mark(self) -> Mark:
         """What `save` writes: the end of the last update, from which a run can go on exactly."""
@@ -265,7 +270,9 @@ class MemoryPPO(MemoryAgent):
         """The collector, with the environments where training is to go on."""
         if self._collector is None:
             plan, settings = self.blueprint, self.blueprint.settings
-            collector = Collector(env, self.policy, self._flattener, self._actions, self._targets, self.device)
+            collector = Collector(
+                env, self.policy, self._flattener, self._actions, self._targets, self.device
+            )
             self._rollout = Rollout(
                 settings.n_steps,
                 env.num_envs,
@@ -327,9 +334,11 @@ class MemoryPPO(MemoryAgent):
             ValueError: other spaces, or another number of environments.
         """
         envs = make_vector_env(env, self.n_envs, env_kwargs)
-        _check_same(self.blueprint, envs, ValueError)
+        self.blueprint.check_env(envs, ValueError)
         if self._targets is not None:
-            raise ValueError("auxiliary targets belong to their environments: save, and load with env= the others.")
+            raise ValueError(
+                "auxiliary targets belong to their environments: save, and load with env= the others."
+            )
         self.env, self._collector, self._resume_from = envs, None, None
 
     # ------------------------------------------------------------------ files
@@ -385,11 +394,11 @@ class MemoryPPO(MemoryAgent):
                 other spaces than those of the run.
         """
         checkpoint = read_checkpoint(path)
-        blueprint = _read_blueprint(checkpoint, cell)
+        blueprint = Blueprint.from_dict(checkpoint.content.get("blueprint"), cell)
         envs = None if env is None else make_vector_env(env, blueprint.n_envs, env_kwargs)
         targets = None
         if envs is not None:
-            _check_same(blueprint, envs, WeightsInvalid)
+            blueprint.check_env(envs, WeightsInvalid)
             wanted = bool(blueprint.aux_sizes) if aux_targets is None else aux_targets
             targets = _targets_of(envs, wanted)
             if ({} if targets is None else dict(targets.sizes)) != dict(blueprint.aux_sizes):
@@ -420,28 +429,3 @@ def _targets_of(env: VectorEnv, aux_targets: bool | TargetsOf) -> PrivilegedTarg
     if callable(aux_targets):
         return aux_targets(env)
     return privileged_targets(env) if aux_targets else None
-
-
-def _check_same(blueprint: Blueprint, env: VectorEnv, error: type[Exception]) -> None:
-    given = {
-        "observations": (env.single_observation_space, blueprint.observation_space),
-        "actions": (env.single_action_space, blueprint.action_space),
-        "number of environments": (env.num_envs, blueprint.n_envs),
-    }
-    for what, (this, that) in given.items():
-        if this != that:
-            raise error(f"the model was made for other environments: {what} {that}, not {this}.")
-
-
-def _read_blueprint(checkpoint: Checkpoint, cell: str | None) -> Blueprint:
-    content = checkpoint.content.get("blueprint")
-    if not isinstance(content, dict):
-        raise WeightsInvalid("'blueprint' is missing from the checkpoint's JSON file.")
-    blueprint = Blueprint.from_dict(content)
-    if cell is not None and blueprint.cell != cell:
-        raise WeightsInvalid(f"the checkpoint is of the cell {blueprint.cell!r}, not {cell!r}.")
-    if cell is None and ":" in blueprint.cell:
-        raise WeightsInvalid(
-            f"the checkpoint names {blueprint.cell!r}, which is not a registered memory: pass cell= to import it."
-        )
-    return blueprint

@@ -69,7 +69,9 @@ def _parts(space: spaces.Dict | spaces.Tuple) -> list[tuple[Any, spaces.Space]]:
 
 
 def _part_of(observation: Any, key: Any, where: str) -> Any:
-    is_known = isinstance(observation, Mapping) if isinstance(key, str) else isinstance(observation, tuple | list)
+    is_known = (
+        isinstance(observation, Mapping) if isinstance(key, str) else isinstance(observation, tuple | list)
+    )
     try:
         if is_known:
             return observation[key]

@@ -49,7 +49,9 @@ class EpisodeLog:
         self.episodes[:] = self.since[:] = 0
         self._actions.clear()
 
-    def append(self, actions: NDArray[Any], ended: NDArray[np.bool_], ended_before: NDArray[np.bool_]) -> None:
+    def append(
+        self, actions: NDArray[Any], ended: NDArray[np.bool_], ended_before: NDArray[np.bool_]
+    ) -> None:
         """A step of all environments, with the flags of it and of the step before."""
         self._actions.append(actions)
         self.since += 1

@@ -13,7 +13,14 @@ from memgym.agents.ppo.policy import MemoryPolicy
 from memgym.agents.ppo.resume import EpisodeLog
 from memgym.agents.weights_io import WeightsInvalid
 
-__all__ = ["Mark", "mark_from_tensors", "mark_to_tensors", "restore_optimizer", "restore_policy", "training_tensors"]
+__all__ = [
+    "Mark",
+    "mark_from_tensors",
+    "mark_to_tensors",
+    "restore_optimizer",
+    "restore_policy",
+    "training_tensors",
+]
 
 STATE = "env/state/"
 
@@ -54,7 +61,9 @@ def restore_policy(policy: MemoryPolicy, tensors: Mapping[str, Tensor], cell: st
     try:
         policy.load_state_dict(weights)
     except RuntimeError as error:
-        raise WeightsInvalid(f"the weights are not those of a network with {cell!r} cells: {error}") from error
+        raise WeightsInvalid(
+            f"the weights are not those of a network with {cell!r} cells: {error}"
+        ) from error
 
 
 def restore_optimizer(
@@ -130,7 +139,12 @@ def mark_from_tensors(
 
 
 def _read_position(
-    seed: Any, tensors: Mapping[str, Tensor], policy: MemoryPolicy, n: int, mode: AutoresetMode, device: torch.device
+    seed: Any,
+    tensors: Mapping[str, Tensor],
+    policy: MemoryPolicy,
+    n: int,
+    mode: AutoresetMode,
+    device: torch.device,
 ) -> Position:
     if type(seed) is not int or seed < 0:
         raise ValueError("the environments' seed is not told")

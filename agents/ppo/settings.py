@@ -32,7 +32,9 @@ def _read_schedule(name: str, value: Any, high: float) -> Schedule:
             check_number(name, number, 0.0, high)
         return float(value[0]), float(value[1])
     if callable(value):
-        raise ValueError(f"{name} is a number or a pair (first, last), which a file can hold; not a function.")
+        raise ValueError(
+            f"{name} is a number or a pair (first, last), which a file can hold; not a function."
+        )
     check_number(name, value, 0.0, high)
     return float(value)
 

@@ -27,7 +27,12 @@ def describe_space(space: spaces.Space) -> dict[str, Any]:
         return {"type": "Discrete", "n": int(space.n), "start": int(space.start)}
     if isinstance(space, spaces.MultiDiscrete):
         start = np.asarray(space.start).tolist()
-        return {"type": "MultiDiscrete", "nvec": space.nvec.tolist(), "start": start, "dtype": space.dtype.name}
+        return {
+            "type": "MultiDiscrete",
+            "nvec": space.nvec.tolist(),
+            "start": start,
+            "dtype": space.dtype.name,
+        }
     if isinstance(space, spaces.MultiBinary):
         return {"type": "MultiBinary", "shape": list(space.shape)}
     if isinstance(space, spaces.Dict):
@@ -59,7 +64,9 @@ def read_space(content: Any, depth: int = 0) -> spaces.Space:
             case "MultiBinary":
                 return spaces.MultiBinary(content["shape"])
             case "Dict":
-                return spaces.Dict([(str(key), read_space(part, depth + 1)) for key, part in content["parts"]])
+                return spaces.Dict(
+                    [(str(key), read_space(part, depth + 1)) for key, part in content["parts"]]
+                )
             case "Tuple":
                 return spaces.Tuple([read_space(part, depth + 1) for part in content["parts"]])
         raise ValueError("no such type")

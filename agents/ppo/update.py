@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -74,7 +74,9 @@ class Updater:
             for chosen in order.tensor_split(min(settings.n_minibatches, rollout.num_envs)):
                 part = {name: leaf.index_select(0, chosen) for name, leaf in state.items()}
                 batch = _select(whole, chosen)
-                output, stream = self.policy(rows.index_select(1, chosen), part, reset.index_select(1, chosen))
+                output, stream = self.policy(
+                    rows.index_select(1, chosen), part, reset.index_select(1, chosen)
+                )
                 loss, measured = ppo_loss(output, batch, self.actions, settings, ent_coef)
                 loss = loss + self._auxiliary(stream, batch, measured)
                 self.optimizer.zero_grad()
@@ -92,9 +94,14 @@ class Updater:
         advantages, value_targets = rollout.advantages(self.settings.gamma, self.settings.gae_lambda)
         logits = rollout.outputs[:-1, :, : self.actions.num_logits]
         log_probs, _ = self.actions.evaluate(logits, rollout.choices)
-        tensors = (rollout.choices, log_probs, advantages, value_targets, rollout.used.to(advantages.dtype))
-        targets = {name: values.to(self.device) for name, values in rollout.targets.items()}
-        whole = Batch(*(tensor.to(self.device) for tensor in tensors), targets)
+        whole = Batch(
+            rollout.choices.to(self.device),
+            log_probs.to(self.device),
+            advantages.to(self.device),
+            value_targets.to(self.device),
+            rollout.used.to(self.device, advantages.dtype),
+            {name: values.to(self.device) for name, values in rollout.targets.items()},
+        )
         return whole, rollout.rows[:-1].to(self.device), rollout.reset[:-1].to(self.device)
 
     def _auxiliary(self, stream: Tensor, batch: Batch, measured: dict[str, Tensor]) -> Tensor:
@@ -149,8 +156,14 @@ def ppo_loss(
 
 def _select(whole: Batch, chosen: Tensor) -> Batch:
     """Some environments' sequences."""
-    tensors = (tensor.index_select(1, chosen) for tensor in whole[:-1])
-    return Batch(*tensors, {name: values.index_select(1, chosen) for name, values in whole.targets.items()})
+    return Batch(
+        whole.choices.index_select(1, chosen),
+        whole.log_probs.index_select(1, chosen),
+        whole.advantages.index_select(1, chosen),
+        whole.value_targets.index_select(1, chosen),
+        whole.weight.index_select(1, chosen),
+        {name: values.index_select(1, chosen) for name, values in whole.targets.items()},
+    )
 
 
 def _tell(logits: Tensor, values: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
