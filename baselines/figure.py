@@ -1,16 +1,20 @@
-"""The figure of a recipe: score against one of its values, a panel for each combination of others."""
+"""The figure of a recipe: score against one of its values, a panel for each combination of others; or a table."""
 
 import io
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from memgym.baselines.figure_table import draw_table
 from memgym.baselines.recipe import Recipe, RecipeInvalid
-from memgym.baselines.summary import recipe_runs
+from memgym.baselines.summary import recipe_runs, selected
 from memgym.core.result import write_atomically
 from memgym.errors import DependencyMissing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["draw_recipe"]
 
@@ -22,23 +26,43 @@ def draw_recipe(recipe: Recipe, runs: Path, file: Path) -> None:
 
     ``x`` names what stands on the horizontal axis, ``line`` what has a colour of its own, ``rows`` and
     ``columns`` what has panels of its own; each is a name of the grid or of the evaluations. A line is the median
-    over seeds, its band the range.
+    over seeds, its band the range. With ``kind = "table"`` the scores on the recipe's axes are a table in colour,
+    with a row for each ``line``.
+
+    Args:
+        recipe: whose figure.
+        runs: folder of its runs, or the file of its committed results.
+        file: the picture.
 
     Raises:
         RecipeInvalid: no figure, a name that the recipe does not vary, or an unknown format of the file.
         DependencyMissing: matplotlib is not installed.
     """
     try:
-        from matplotlib import colormaps
-        from matplotlib.figure import Figure
+        from matplotlib.figure import Figure  # noqa: F401 - loaded only where it is used
     except ImportError as error:
         raise DependencyMissing.for_extra("matplotlib", "plots", "a recipe's figure") from error
     if file.suffix not in FORMATS:
         raise RecipeInvalid(f"the figure is a {', '.join(FORMATS)} file, not {file.name!r}.")
     names = _names(recipe)
+    found = recipe_runs(recipe, runs)
+    figure = draw_table(recipe, found) if _is_table(recipe) else _draw_lines(recipe, found, names)
+    data = io.BytesIO()
+    figure.savefig(data, format=file.suffix[1:])
+    write_atomically(file, data.getvalue())
+
+
+def _is_table(recipe: Recipe) -> bool:
+    return recipe.figure.get("kind") == "table"
+
+
+def _draw_lines(recipe: Recipe, runs: list[dict[str, Any]], names: dict[str, str]) -> "Figure":
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+
     points = [
         ({**run["point"], **_evaluation(recipe, one)}, one["score"])
-        for run in recipe_runs(recipe, runs)
+        for run in selected(recipe, runs)
         for one in run["results"]
     ]
     rows, columns, lines, xs = (_values(points, names[axis]) for axis in ("rows", "columns", "line", "x"))
@@ -74,9 +98,7 @@ def draw_recipe(recipe: Recipe, runs: Path, file: Path) -> None:
     figure.suptitle(recipe.title, fontsize=11)
     handles, labels = panels[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, title=_short(names["line"]), loc="outside right center", frameon=False)
-    data = io.BytesIO()
-    figure.savefig(data, format=file.suffix[1:])
-    write_atomically(file, data.getvalue())
+    return figure
 
 
 def _names(recipe: Recipe) -> dict[str, str]:
@@ -84,7 +106,16 @@ def _names(recipe: Recipe) -> dict[str, str]:
         raise RecipeInvalid(f"recipe {recipe.name!r} has no figure.")
     names = {axis: recipe.figure.get(axis, "") for axis in ("x", "line", "rows", "columns")}
     known = {**recipe.grid, **recipe.evaluate}
-    for axis, name in recipe.figure.items():
+    given = dict(recipe.figure)
+    if given.pop("kind", "lines") not in ("lines", "table"):
+        raise RecipeInvalid(f"recipe {recipe.name!r}: the figure's kind is 'lines' or 'table'.")
+    if _is_table(recipe) and (
+        not recipe.axes or given.keys() != {"line"} or given["line"] not in recipe.grid
+    ):
+        raise RecipeInvalid(
+            f"recipe {recipe.name!r}: a table has axes, and a line that is an entry of the grid."
+        )
+    for axis, name in given.items():
         if axis not in names or name.removeprefix("evaluate.") not in known:
             raise RecipeInvalid(f"recipe {recipe.name!r}: figure has no {axis} = {name!r}.")
     return names

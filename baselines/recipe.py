@@ -22,6 +22,27 @@ combination is trained once a seed. Names with a dot reach into a table, as ``"e
     "env.num_corridors" = [1, 3, 5]
 
 Every finished agent is evaluated in each combination of the lists under ``evaluate``.
+
+Trainer "ppo" learns in the environment (`memgym.baselines.run_ppo`), trainer "sequence" from batches of it
+(`memgym.baselines.run_sequence`). The latter may have *axes* instead: ways to be hard, each a list of environments.
+Lists in an axis go together value by value, and the first names its values; what is no list holds for all of them::
+
+    select = "train.learning_rate"
+
+    [[axes]]
+    name = "overwrite rate"
+    overwrite_rate = [0.0, 0.6]
+    query_rate = [0.9, 0.3]
+    delete_rate = 0.0
+
+    [[axes]]
+    name = "operations"
+    train = false
+    num_steps = [128, 1024]
+
+A model learns from a mixture of all of them but those with ``train = false``, and is evaluated in each. ``select``
+names an entry of the grid of which only the best value counts, by the mean validation score, which is of no
+evaluation.
 """
 
 import json
@@ -36,7 +57,7 @@ from typing import Any
 
 from memgym.errors import MemgymError
 
-__all__ = ["RECIPES", "Recipe", "RecipeInvalid", "Run", "load_recipe", "recipe_names"]
+__all__ = ["RECIPES", "Axis", "Recipe", "RecipeInvalid", "Run", "load_recipe", "recipe_names"]
 
 RECIPES = Path(__file__).parent / "recipes"
 TRAINERS = ("ppo", "sequence")
@@ -49,7 +70,9 @@ KEYS = {
     "train": dict,
     "grid": dict,
     "settings": list,
+    "axes": list,
     "evaluate": dict,
+    "select": str,
     "figure": dict,
 }
 NEEDED = ("title", "trainer", "seeds", "env", "train")
@@ -95,6 +118,23 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Axis:
+    """A way to be hard: environments that differ in one thing.
+
+    Attributes:
+        name: of what differs.
+        labels: a name for each environment.
+        changes: of the recipe's environment, for each.
+        is_trained: whether models learn from them as well.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    changes: tuple[dict[str, Any], ...]
+    is_trained: bool
+
+
+@dataclass(frozen=True)
 class Recipe:
     """A checked recipe; `runs` lists what it trains."""
 
@@ -108,6 +148,8 @@ class Recipe:
     settings: list[dict[str, Any]]
     evaluate: dict[str, Any]
     figure: dict[str, Any]
+    axes: tuple["Axis", ...] = ()
+    select: str = ""
 
     def runs(self, seeds: tuple[int, ...] | None = None, only: Mapping[str, str] | None = None) -> list[Run]:
         """All trainings, or those of some seeds and of some values of the grid.
@@ -144,6 +186,11 @@ class Recipe:
             changed = deepcopy(tables)
             _set_all(changed, other)
             evaluations.append(changed["env"])
+        if self.axes:
+            evaluations = [{**tables["env"], **changes} for axis in self.axes for changes in axis.changes]
+            tables["train"]["streams"] = [
+                changes for axis in self.axes if axis.is_trained for changes in axis.changes
+            ]
         episodes = int(self.evaluate.get("episodes", 1000))
         return Run(self.trainer, point, seed, tables["env"], tables["train"], evaluations, episodes)
 
@@ -200,6 +247,13 @@ def _checked(path: Path, content: dict[str, Any]) -> Recipe:
                 raise RecipeInvalid(
                     f"{path}: {name} holds lists named 'env.…' or 'train.…', not {key!r}: {values!r}."
                 )
+    axes = tuple(_axis(path, table) for table in content.get("axes", []))
+    if axes and (content["trainer"] != "sequence" or set(evaluate) - {"episodes"}):
+        raise RecipeInvalid(
+            f"{path}: axes are of trainer 'sequence', and stand for the lists under evaluate."
+        )
+    if (select := content.get("select", "")) and select not in grid:
+        raise RecipeInvalid(f"{path}: select is an entry of the grid, not {select!r}.")
     for special in content.get("settings", []):
         if not isinstance(special, dict) or not isinstance(special.get("where"), dict):
             raise RecipeInvalid(f"{path}: each of settings has a table 'where', not {special!r}.")
@@ -214,7 +268,28 @@ def _checked(path: Path, content: dict[str, Any]) -> Recipe:
         settings=content.get("settings", []),
         evaluate=evaluate,
         figure=content.get("figure", {}),
+        axes=axes,
+        select=select,
     )
+
+
+def _axis(path: Path, table: Any) -> Axis:
+    lists = (
+        {key: value for key, value in table.items() if isinstance(value, list)}
+        if isinstance(table, dict)
+        else {}
+    )
+    lengths = {len(values) for values in lists.values()}
+    if not lists or len(lengths) != 1 or 0 in lengths or not isinstance(table.get("name"), str):
+        raise RecipeInvalid(f"{path}: each of axes has a name and lists of the same length, not {table!r}.")
+    if not isinstance(table.get("train", True), bool):
+        raise RecipeInvalid(f"{path}: train of an axis is true or false, not {table['train']!r}.")
+    fixed = {key: v for key, v in table.items() if key not in lists and key not in ("name", "train")}
+    (count,) = lengths
+    changes = tuple({**fixed, **{key: values[i] for key, values in lists.items()}} for i in range(count))
+    first = next(iter(lists.values()))
+    labels = tuple(f"{value:g}" if isinstance(value, float) else str(value) for value in first)
+    return Axis(table["name"], labels, changes, table.get("train", True))
 
 
 def _points(grid: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:

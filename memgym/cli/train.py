@@ -69,7 +69,7 @@ def train(
 
 
 def plot(
-    runs: Annotated[Path, typer.Argument(help="Folder of runs of a recipe.")],
+    runs: Annotated[Path, typer.Argument(help="Folder of runs of a recipe, or a file of committed results.")],
     recipe: RecipeOption,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="The figure, .png, .svg or .pdf; by default in RUNS.")
@@ -82,9 +82,11 @@ def plot(
         memgym plot runs/t_maze_grid --recipe t_maze_grid
 
         memgym plot runs/t_maze_grid --recipe t_maze_grid --out grid.svg
+
+        memgym plot baselines/expected/key_value.json --recipe key_value
     """
     chosen = load_object("memgym.baselines.recipe:load_recipe")(recipe)
-    file = out or runs / f"{chosen.name}.png"
+    file = out or (runs.with_suffix(".png") if runs.is_file() else runs / f"{chosen.name}.png")
     console = Console()
     _print_table(console, chosen, runs)
     load_object("memgym.baselines.figure:draw_recipe")(chosen, runs, file)
