@@ -12,9 +12,11 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from stable_baselines3.common.callbacks import BaseCallback
 
 import memgym  # noqa: F401
+from memgym.agents.nn.forgetting import EmbeddingForgetting
 from memgym.agents.ppo import MemoryPPO
 from memgym.agents.sb3 import success_rate
 from memgym.baselines.recipe import RecipeInvalid, Run
+from memgym.core.arguments import check_number
 from memgym.core.evaluate import versions
 from memgym.core.result import write_atomically
 
@@ -27,9 +29,11 @@ POINTS = 40  # of the learning curve, each also a checkpoint
 def run_ppo(run: Run, checkpoint: Path) -> dict[str, Any]:
     """Train and evaluate.
 
-    ``train`` holds `cell`, `total_timesteps` and arguments of `MemoryPPO`. A list ``curriculum`` of tables with a
-    `share` of the steps and arguments of the environment comes before the environment itself, which gets the rest.
-    Evaluations are greedy, on the first episodes of the test split.
+    ``train`` holds `cell`, `total_timesteps` and arguments of `MemoryPPO`; ``forgetting`` is a table of arguments of
+    `EmbeddingForgetting`. ``pretraining`` is a share of the steps that self-pretraining takes (`MemoryPPO.pretrain`),
+    in the environment that learning begins with. A list ``curriculum`` of tables with a `share` of the other steps
+    and arguments of the environment comes before the environment itself, which gets the rest; all stages have the
+    same spaces. Evaluations are greedy, on the first episodes of the test split.
 
     Args:
         run: what to do.
@@ -47,18 +51,25 @@ def run_ppo(run: Run, checkpoint: Path) -> dict[str, Any]:
     settings = dict(run.train)
     try:
         cell, total = str(settings.pop("cell")), int(settings.pop("total_timesteps"))
+        foresight = _foresight_steps(settings.pop("pretraining", 0.0), total)
+        total -= foresight
         stages = _stages(settings.pop("curriculum", []), total, run.env)
+        if "forgetting" in settings:
+            settings["forgetting"] = EmbeddingForgetting(**settings["forgetting"])
         progress = _Progress(checkpoint, total)
-        model = progress.resume(stages) or MemoryPPO(
-            cell, _make_envs(stages[0][1], settings.pop("n_envs", 128)), seed=run.seed, **settings
-        )
+        model = progress.resume(stages)
+        if model is None:
+            envs = _make_envs(stages[0][1], settings.pop("n_envs", 128))
+            model = MemoryPPO(cell, envs, seed=run.seed, **settings)
+            if foresight:
+                model.pretrain(foresight)
         for stage in range(progress.stage, len(stages)):
             end, env = stages[stage]
             if stage > progress.stage:
                 model.set_env(_make_envs(env, model.n_envs))
             progress.stage = stage
             if end > model.num_timesteps:
-                model.learn(end - model.num_timesteps, callback=progress)
+                model.learn(end - model.num_timesteps, callback=progress, schedule_end=total)
     except (KeyError, TypeError, ValueError) as error:
         raise RecipeInvalid(f"run {run.name}: {error}") from error
     content = {
@@ -70,11 +81,16 @@ def run_ppo(run: Run, checkpoint: Path) -> dict[str, Any]:
         "cpu_seconds": round(progress.cpu_seconds, 1),
         "params": model.card.parameters,
         "state_nbytes": model.policy.backbone.state_nbytes(),
-        "env_steps": model.num_timesteps,
+        "env_steps": model.card.training_steps,
         "versions": {**versions(), "torch": torch.__version__},
     }
     progress.remove()
     return content
+
+
+def _foresight_steps(share: Any, total: int) -> int:
+    check_number("pretraining", share, 0.0, 0.99)
+    return round(share * total)
 
 
 def _stages(curriculum: list[Any], total: int, env: dict[str, Any]) -> list[tuple[int, dict[str, Any]]]:

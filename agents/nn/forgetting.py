@@ -36,7 +36,7 @@ class EmbeddingForgetting:
     Args:
         every: optimiser steps between two drawings.
         until: last step before which it may happen: *temporary*; None for no end: *active*.
-        std: standard deviation of what is drawn.
+        std: standard deviation of what is drawn, in units of that with which embeddings start.
         seed: of the drawings.
 
     Raises:
@@ -53,6 +53,7 @@ class EmbeddingForgetting:
         if self.until is not None:
             check_integer("until", self.until, 1, 1 << 40)
         check_number("std", self.std, 0.0, 1e3)
+        check_integer("seed", self.seed, 0, (1 << 63) - 1)
 
     def is_due(self, steps: int) -> bool:
         """Whether embeddings are drawn after so many optimiser steps.

@@ -40,7 +40,9 @@ class _Foresight(nn.Module):
         self.mean = self.std = torch.zeros(0)
         if sizes is None:  # numbers of any scale are foreseen in units of their own spread
             flat = first.flatten(0, -2)
-            self.mean, self.std = flat.mean(0), flat.std(0).clamp_min(1e-3)
+            std = flat.std(0)
+            # what has not changed yet has no scale, and must not count for all the rest when it does
+            self.mean, self.std = flat.mean(0), torch.where(std < 1e-3, 1.0, std)
 
     def loss(self, sequences: ObservedSequences) -> Tensor:
         x, reset = sequences.observations, sequences.reset

@@ -1,6 +1,7 @@
 """Acting with a trained policy: one observation or a batch, numpy in and out."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,6 +16,7 @@ from memgym.agents.ppo.actions import Categoricals
 from memgym.agents.ppo.blueprint import Blueprint
 from memgym.agents.ppo.errors import ObservationInvalid
 from memgym.agents.ppo.observations import Flattener
+from memgym.agents.ppo.pretraining import Pretraining
 from memgym.agents.ppo.stochastic import RandomStream
 from memgym.core.agent import Agent, AgentCard
 from memgym.wrappers.memory_actions import MemoryActions, memory_action_space, memory_observation_space
@@ -43,6 +45,7 @@ class MemoryAgent(Agent):
         self.observation_space = blueprint.observation_space
         self.action_space = blueprint.action_space
         self.num_timesteps = 0
+        self.pretraining: Pretraining | None = None
         self.files: tuple[Path, ...] = ()
         self._flattener = Flattener(blueprint.observation_space)
         self._actions = Categoricals(blueprint.action_space)
@@ -70,6 +73,10 @@ class MemoryAgent(Agent):
             extra["privileged_training_targets"] = list(plan.aux_sizes)
         if slots:
             extra["memory_actions"] = dict(slots)
+        if plan.forgetting is not None:
+            extra["forgetting"] = asdict(plan.forgetting)
+        if self.pretraining is not None:
+            extra["self_pretraining"] = self.pretraining._asdict()
         return AgentCard(
             name=plan.name,
             kind="rl",
@@ -77,7 +84,7 @@ class MemoryAgent(Agent):
             parameters=sum(
                 p.numel() for name, p in self.policy.named_parameters() if not name.startswith("aux_head.")
             ),
-            training_steps=self.num_timesteps,
+            training_steps=self.num_timesteps + (self.pretraining.timesteps if self.pretraining else 0),
             trained_on=(plan.trained_on,) if plan.trained_on else (),
             extra=extra,
         )

@@ -9,6 +9,7 @@ import torch
 from gymnasium import spaces
 from gymnasium.vector import VectorEnv
 
+from memgym.agents.nn.forgetting import EmbeddingForgetting
 from memgym.agents.ppo.actions import Categoricals
 from memgym.agents.ppo.observations import Flattener
 from memgym.agents.ppo.policy import MemoryPolicy
@@ -40,6 +41,7 @@ class Blueprint:
         name: of the agent.
         seed: of everything random.
         n_envs: number of environments.
+        forgetting: when the weights of the inputs are forgotten; None for never.
 
     Raises:
         ValueError: an argument that a model or its file cannot have.
@@ -57,8 +59,11 @@ class Blueprint:
     name: str
     seed: int
     n_envs: int
+    forgetting: EmbeddingForgetting | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.forgetting, EmbeddingForgetting | None):
+            raise ValueError(f"forgetting is an EmbeddingForgetting or None, not {self.forgetting!r}.")
         check_integer("seed", self.seed, 0, MAX_SEED)
         check_integer("n_envs", self.n_envs, 1, 1 << 24)
         for count, classes in self.aux_sizes.values():
@@ -104,6 +109,7 @@ class Blueprint:
             "name": self.name,
             "seed": self.seed,
             "n_envs": self.n_envs,
+            "forgetting": None if self.forgetting is None else asdict(self.forgetting),
         }
 
     def check_env(self, env: VectorEnv, error: type[Exception]) -> None:
@@ -154,6 +160,7 @@ class Blueprint:
             }:
                 raise ValueError("'memory_actions' are not those of MemoryActions")
             _check_sizes(content["module_kwargs"])
+            forgetting = content.get("forgetting")  # files of earlier versions do not tell
             return cls(
                 cell=content["cell"],
                 module_kwargs=dict(content["module_kwargs"]),
@@ -167,6 +174,7 @@ class Blueprint:
                 name=content["name"],
                 seed=content["seed"],
                 n_envs=content["n_envs"],
+                forgetting=None if forgetting is None else EmbeddingForgetting(**forgetting),
             )
         except WeightsInvalid:
             raise

@@ -8,7 +8,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrap
 
 from memgym.wrappers.memory_actions import MemoryActions, MemoryActionsVector
 
-__all__ = ["env_id", "make_vector_env", "memory_actions_of"]
+__all__ = ["env_id", "is_test_split", "make_vector_env", "memory_actions_of"]
 
 KNOWN_MODES = (AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP)
 
@@ -68,3 +68,11 @@ def memory_actions_of(env: VectorEnv) -> dict[str, Any] | None:
         if isinstance(layer, MemoryActionsVector | MemoryActions):
             return {"num_slots": layer.num_slots, "show": layer.show, "content": layer.content}
     return None
+
+
+def is_test_split(env: VectorEnv) -> bool:
+    """Whether an environment says of itself that it is there to be judged by."""
+    return any(
+        "test" in (getattr(layer, "split", None), getattr(getattr(layer, "arguments", None), "split", None))
+        for layer in _layers(env)
+    )

@@ -1,7 +1,7 @@
 """MemoryPPO: proximal policy optimisation with any memory of `memgym.agents.nn` between seeing and acting."""
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,12 +10,15 @@ import numpy as np
 import torch
 from gymnasium.vector import VectorEnv
 
+from memgym.agents.nn.forgetting import EmbeddingForgetting
 from memgym.agents.ppo.agent import MemoryAgent
 from memgym.agents.ppo.blueprint import MAX_SEED, Blueprint
 from memgym.agents.ppo.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from memgym.agents.ppo.collector import Collector, StepReport
 from memgym.agents.ppo.environments import env_id, make_vector_env, memory_actions_of
-from memgym.agents.ppo.privileged import PrivilegedTargets, privileged_targets
+from memgym.agents.ppo.forgetting import InputForgetting
+from memgym.agents.ppo.pretraining import Pretraining, pretrain_policy
+from memgym.agents.ppo.privileged import PrivilegedTargets, TargetsOf, targets_of
 from memgym.agents.ppo.resume import can_replay
 from memgym.agents.ppo.rollout import Rollout
 from memgym.agents.ppo.saved import (
@@ -33,8 +36,6 @@ from memgym.agents.weights_io import WeightsInvalid
 from memgym.core.arguments import check_integer
 
 __all__ = ["MemoryPPO"]
-
-TargetsOf = Callable[[VectorEnv], PrivilegedTargets]
 
 
 class MemoryPPO(MemoryAgent):
@@ -71,6 +72,7 @@ class MemoryPPO(MemoryAgent):
             learns (`privileged_targets`), or a function from the vector environment to `PrivilegedTargets`. The card
             names these targets; acting does not use them.
         aux_coef: weight of that loss.
+        forgetting: when the weights of the inputs are forgotten, see `memgym.agents.ppo.forgetting`; None for never.
         seed: of the network, the actions, the order of minibatches and the environments; None to draw one.
         device: where to compute.
         num_threads: of torch during `learn`.
@@ -108,6 +110,7 @@ class MemoryPPO(MemoryAgent):
         max_grad_norm: float = 0.5,
         aux_targets: bool | TargetsOf = False,
         aux_coef: float = 0.5,
+        forgetting: EmbeddingForgetting | None = None,
         seed: int | None = None,
         device: str | torch.device = "cpu",
         num_threads: int = 1,
@@ -134,7 +137,7 @@ class MemoryPPO(MemoryAgent):
         except TypeError as error:
             raise ValueError(f"policy_kwargs are size, num_layers and ffn_mult: {error}.") from error
         envs = make_vector_env(env, n_envs, env_kwargs)
-        targets = _targets_of(envs, aux_targets)
+        targets, self._aux_targets = targets_of(envs, aux_targets), aux_targets
         blueprint = Blueprint(
             cell=cell,
             module_kwargs=dict(module_kwargs or {}),
@@ -148,6 +151,7 @@ class MemoryPPO(MemoryAgent):
             name=name or f"memory-ppo-{cell.replace(':', '.')}",
             seed=int(np.random.default_rng().integers(MAX_SEED)) if seed is None else seed,
             n_envs=envs.num_envs,
+            forgetting=forgetting,
         )
         self._set_up(blueprint, envs, targets, device, num_threads, tensorboard_log, verbose)
 
@@ -170,11 +174,32 @@ class MemoryPPO(MemoryAgent):
         self._has_own_logger = False
         self._targets = targets
         self._updater = Updater(self.policy, self._actions, blueprint.settings, self.device)
+        self._forgetting = InputForgetting.of(blueprint, self.policy.encoder)
         self._collector: Collector | None = None
         self._resume_from: Mark | None = None  # of a checkpoint, until the environments are brought there
         self._mark = self._make_mark()
 
     # ------------------------------------------------------------------ learning
+
+    def pretrain(self, total_timesteps: int, *, learning_rate: float = 1e-3) -> Self:
+        """Before `learn`: let encoder and memory learn to foresee what random actions make the environments show.
+
+        The head stays fresh, and `learn` begins with the episodes and random numbers that it would begin with
+        anyway. The card names it. See `memgym.agents.ppo.pretraining`.
+
+        Args:
+            total_timesteps: steps, resets included, in whole rollouts; each gives as many updates as in `learn`.
+            learning_rate: peak of a cosine schedule.
+
+        Raises:
+            ValueError: there is no environment, it is of the test split, or training has begun already.
+        """
+        if self.env is None or self.num_updates or self._collector or self.pretraining:
+            raise ValueError("pretraining comes once, first of all, in environments.")
+        args = self.policy, self.env, self.blueprint, total_timesteps, learning_rate
+        with thread_count(self.num_threads):
+            self.pretraining = pretrain_policy(*args)
+        return self
 
     def learn(
         self,
@@ -184,12 +209,13 @@ class MemoryPPO(MemoryAgent):
         tb_log_name: str = "MemoryPPO",
         reset_num_timesteps: bool = False,
         progress_bar: bool = False,
+        schedule_end: int | None = None,
     ) -> Self:
         """Learn for at least `total_timesteps` further environment steps, in whole rollouts.
 
         It goes on where the last call, or the checkpoint, ended: with constant schedules ``learn(a)``, saving,
-        loading and ``learn(b)`` give the same weights as ``learn(a)`` and ``learn(b)`` without a break. Where a
-        schedule changes, its end is the end of this call.
+        loading and ``learn(b)`` give the same weights as ``learn(a)`` and ``learn(b)`` without a break, and so they
+        do where schedules change, given the same `schedule_end`.
 
         Args:
             total_timesteps: steps whose action was used; in autoreset mode NEXT_STEP the resets do not count.
@@ -200,6 +226,7 @@ class MemoryPPO(MemoryAgent):
             tb_log_name: of the run in TensorBoard.
             reset_num_timesteps: count from zero, and begin new episodes.
             progress_bar: show one on a terminal.
+            schedule_end: steps, from the first on, at which schedules end; by default the end of this call.
 
         Raises:
             ValueError: there is no environment: pass one to `load`, or call `set_env`.
@@ -216,6 +243,7 @@ class MemoryPPO(MemoryAgent):
         with thread_count(self.num_threads), self._training_stream.active():
             collector = self._ready_collector(self.env, reset_num_timesteps)
             goal = self.num_timesteps + total_timesteps
+            schedule_end = schedule_end or goal
             chain = make_callback(callback, self, goal, progress_bar)
             if not self._has_own_logger:
                 is_new = reset_num_timesteps or self.num_updates == 0
@@ -238,7 +266,7 @@ class MemoryPPO(MemoryAgent):
                 collector.collect(self._rollout, on_step)
                 if chain is not None:
                     chain.on_rollout_end()
-                measured = self._update(self.num_timesteps / goal)
+                measured = self._update(self.num_timesteps / schedule_end)
                 record(self.logger, collector.recent, measured)
                 if self.num_updates % log_interval == 0:
                     stopwatch.record(self.logger, self.num_timesteps)
@@ -253,6 +281,8 @@ class MemoryPPO(MemoryAgent):
         ent_coef = value_at(settings.ent_coef, progress)
         measured = self._updater.update(self._rollout, learning_rate, ent_coef)
         self.num_updates += 1
+        if self._forgetting is not None:
+            self._forgetting.apply(self.num_updates, self._updater.optimizer)
         self._mark = self._make_mark()
         return {
             **measured,
@@ -331,15 +361,12 @@ class MemoryPPO(MemoryAgent):
             env_kwargs: arguments for an id.
 
         Raises:
-            ValueError: other spaces, or another number of environments.
+            ValueError: other spaces or auxiliary targets, or another number of environments.
         """
         envs = make_vector_env(env, self.n_envs, env_kwargs)
         self.blueprint.check_env(envs, ValueError)
-        if self._targets is not None:
-            raise ValueError(
-                "auxiliary targets belong to their environments: save, and load with env= the others."
-            )
-        self.env, self._collector, self._resume_from = envs, None, None
+        targets = targets_of(envs, self._aux_targets, self.blueprint.aux_sizes, ValueError)
+        self.env, self._targets, self._collector, self._resume_from = envs, targets, None, None
 
     # ------------------------------------------------------------------ files
 
@@ -354,11 +381,10 @@ class MemoryPPO(MemoryAgent):
         """
         mark = self._resume_from or self._mark
         content, tensors = mark_to_tensors(mark)
-        write_checkpoint(
-            path,
-            {"card": self.card.to_dict(), "blueprint": self.blueprint.to_dict(), "training": content},
-            {**training_tensors(self.policy, self._updater.optimizer), **tensors},
-        )
+        about: dict[str, Any] = {"card": self.card.to_dict(), "blueprint": self.blueprint.to_dict()}
+        about |= {"training": content, "pretraining": self.pretraining and self.pretraining._asdict()}
+        tensors |= training_tensors(self.policy, self._updater.optimizer)
+        write_checkpoint(path, about, tensors)
 
     @classmethod
     def load(
@@ -396,18 +422,16 @@ class MemoryPPO(MemoryAgent):
         checkpoint = read_checkpoint(path)
         blueprint = Blueprint.from_dict(checkpoint.content.get("blueprint"), cell)
         envs = None if env is None else make_vector_env(env, blueprint.n_envs, env_kwargs)
-        targets = None
+        wanted, targets = bool(blueprint.aux_sizes) if aux_targets is None else aux_targets, None
         if envs is not None:
             blueprint.check_env(envs, WeightsInvalid)
-            wanted = bool(blueprint.aux_sizes) if aux_targets is None else aux_targets
-            targets = _targets_of(envs, wanted)
-            if ({} if targets is None else dict(targets.sizes)) != dict(blueprint.aux_sizes):
-                raise WeightsInvalid(f"the run had the auxiliary targets {dict(blueprint.aux_sizes)}.")
+            targets = targets_of(envs, wanted, blueprint.aux_sizes, WeightsInvalid)
         model = cls.__new__(cls)
         try:
             model._set_up(blueprint, envs, targets, device, num_threads, tensorboard_log, verbose)
         except (ValueError, RuntimeError, MemoryError) as error:
             raise WeightsInvalid(f"the network of the checkpoint cannot be built: {error}") from error
+        model._aux_targets = wanted
         model._restore(checkpoint)
         return model
 
@@ -423,9 +447,4 @@ class MemoryPPO(MemoryAgent):
         self.num_timesteps, self.num_updates = mark.num_timesteps, mark.num_updates
         self._training_stream.position = mark.stream
         self._resume_from, self.files = mark, checkpoint.files
-
-
-def _targets_of(env: VectorEnv, aux_targets: bool | TargetsOf) -> PrivilegedTargets | None:
-    if callable(aux_targets):
-        return aux_targets(env)
-    return privileged_targets(env) if aux_targets else None
+        self.pretraining = Pretraining.from_json(checkpoint.content.get("pretraining"))

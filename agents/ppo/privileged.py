@@ -18,7 +18,7 @@ from memgym.envs.order.vector import OrderRewritingVector
 from memgym.envs.streams.vector import StreamVectorEnv
 from memgym.envs.t_maze.vector import EndlessTMazeVector
 
-__all__ = ["PrivilegedTargets", "privileged_targets"]
+__all__ = ["PrivilegedTargets", "TargetsOf", "privileged_targets", "targets_of"]
 
 LOW16 = 0xFFFF
 
@@ -34,6 +34,32 @@ class PrivilegedTargets(NamedTuple):
 
     sizes: Mapping[str, tuple[int, int]]
     read: Callable[[], dict[str, NDArray[np.integer]]]
+
+
+TargetsOf = Callable[[VectorEnv], PrivilegedTargets]
+
+
+def targets_of(
+    env: VectorEnv,
+    aux_targets: bool | TargetsOf,
+    sizes: Mapping[str, tuple[int, int]] | None = None,
+    error: type[Exception] = ValueError,
+) -> PrivilegedTargets | None:
+    """The targets that the argument `aux_targets` of `MemoryPPO` asks for.
+
+    Args:
+        env: whose targets.
+        aux_targets: which.
+        sizes: what they must be, where that is known.
+        error: raised where they are others.
+    """
+    targets = None
+    if aux_targets:
+        targets = aux_targets(env) if callable(aux_targets) else privileged_targets(env)
+    found = {} if targets is None else dict(targets.sizes)
+    if sizes is not None and found != dict(sizes):
+        raise error(f"the run had the auxiliary targets {dict(sizes)}, and these environments have {found}.")
+    return targets
 
 
 def privileged_targets(env: VectorEnv) -> PrivilegedTargets:
