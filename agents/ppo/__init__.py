@@ -8,7 +8,7 @@
 
 from typing import Any
 
-from memgym.agents.ppo.errors import ObservationInvalid, RewardInvalid
+from memgym.agents.ppo.errors import ObservationInvalid, RewardInvalid, TrainingDiverged
 from memgym.agents.ppo.memory_ppo import MemoryPPO
 from memgym.agents.ppo.privileged import PrivilegedTargets, privileged_targets
 
@@ -17,6 +17,7 @@ __all__ = [
     "ObservationInvalid",
     "PrivilegedTargets",
     "RewardInvalid",
+    "TrainingDiverged",
     "load_agent",
     "privileged_targets",
 ]

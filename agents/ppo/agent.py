@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
+from torch import Tensor
 
 from memgym.agents.nn.module import State
 from memgym.agents.ppo.actions import Categoricals
@@ -103,8 +104,8 @@ class MemoryAgent(Agent):
             deterministic: whether to take the likeliest action rather than a sample.
 
         Raises:
-            ObservationInvalid: the observation is of another shape or not finite, or the state is of another agent or
-                another number of environments.
+            ObservationInvalid: the observation is of another shape or not finite, or the state or the flags are of
+                another agent or another number of environments.
         """
         count = self._flattener.count(observation)
         n = 1 if count is None else count
@@ -113,9 +114,12 @@ class MemoryAgent(Agent):
             raise ObservationInvalid("the observation is not finite: it holds NaN or infinity.")
         held = self.policy.initial_state(n, self.device) if state is None else self._read_state(state, n)
         reset = None
-        if episode_start is not None and state is not None and np.any(episode_start):
-            flags = np.array(np.broadcast_to(np.asarray(episode_start, np.bool_).reshape(-1), n))
-            reset = torch.from_numpy(flags).to(self.device)
+        if episode_start is not None:
+            flags = np.asarray(episode_start, np.bool_).reshape(-1)
+            if len(flags) not in (1, n):
+                raise ObservationInvalid(f"episode_start has {len(flags)} flags for {n} observations.")
+            if state is not None and flags.any():
+                reset = torch.from_numpy(np.array(np.broadcast_to(flags, n))).to(self.device)
         with torch.inference_mode(), self._acting_stream.active():
             inputs = torch.from_numpy(np.ascontiguousarray(rows)).to(self.device)
             output, held = self.policy.step(inputs, held, reset)
@@ -124,9 +128,7 @@ class MemoryAgent(Agent):
                 logits = logits + self._actions.gumbel_noise(n, device=self.device)
             choices = self._actions.mode(logits).cpu().numpy()
         actions = self._actions.to_env(choices)
-        return actions[0] if count is None else actions, {
-            name: leaf.cpu().numpy() for name, leaf in held.items()
-        }
+        return actions[0] if count is None else actions, {name: _array(leaf) for name, leaf in held.items()}
 
     def _read_state(self, state: Any, n: int) -> State:
         spec = self.policy.backbone.initial_state(1)
@@ -136,12 +138,12 @@ class MemoryAgent(Agent):
             )
         tensors = {}
         for name, leaf in spec.items():
-            part = np.asarray(state[name])
-            if part.shape != (n, *leaf.shape[1:]):
+            part, like = np.asarray(state[name]), _array(leaf)
+            if part.shape != (n, *like.shape[1:]) or part.dtype != like.dtype:
                 raise ObservationInvalid(
-                    f"part {name!r} of the state has shape {part.shape}, not {(n, *leaf.shape[1:])}."
+                    f"part {name!r} of the state is {part.dtype}{part.shape}, not {like.dtype}{(n, *like.shape[1:])}."
                 )
-            tensors[name] = torch.from_numpy(part).to(self.device, leaf.dtype)
+            tensors[name] = torch.tensor(part).view(leaf.dtype).to(self.device)
         return tensors
 
     def seed(self, seed: int) -> None:
@@ -192,6 +194,12 @@ class MemoryAgent(Agent):
         if given[1] != self.action_space:
             return f"was trained on actions {self.action_space}, not {given[1]}"
         return ""
+
+
+def _array(leaf: Tensor) -> NDArray[Any]:
+    """A part of a state for numpy, which has no bfloat16: it gets the bits."""
+    leaf = leaf.cpu()
+    return (leaf.view(torch.int16) if leaf.dtype == torch.bfloat16 else leaf).numpy()
 
 
 def _batched(observation: Any) -> Any:

@@ -1,6 +1,7 @@
 """What a model is built from: all that its JSON file says besides the card."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -17,11 +18,13 @@ from memgym.agents.ppo.settings import PolicySize, Settings
 from memgym.agents.ppo.space_json import describe_space, read_space
 from memgym.agents.weights_io import WeightsInvalid
 from memgym.core.arguments import check_integer
+from memgym.errors import MemgymError
 
 __all__ = ["Blueprint"]
 
 MAX_WIDTH = 1 << 16  # of anything that a file may ask to build
 MAX_SEED = (1 << 31) - 1
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"  # what a result may be called by
 
 
 @dataclass(frozen=True)
@@ -64,11 +67,18 @@ class Blueprint:
     def __post_init__(self) -> None:
         if not isinstance(self.forgetting, EmbeddingForgetting | None):
             raise ValueError(f"forgetting is an EmbeddingForgetting or None, not {self.forgetting!r}.")
+        if not isinstance(self.cell, str):
+            raise ValueError(f"cell is the name of a memory, not {self.cell!r}.")
+        if not isinstance(self.name, str) or not re.fullmatch(NAME, self.name):
+            raise ValueError(f"name is letters, digits, '.', '_' and '-', not {self.name!r}.")
         check_integer("seed", self.seed, 0, MAX_SEED)
         check_integer("n_envs", self.n_envs, 1, 1 << 24)
         for count, classes in self.aux_sizes.values():
             check_integer("integers of an auxiliary target", count, 1, MAX_WIDTH)
             check_integer("values of an auxiliary target", classes, 1, MAX_WIDTH)
+        if not isinstance(self.module_kwargs, Mapping):
+            raise ValueError(f"module_kwargs are arguments by name, not {self.module_kwargs!r}.")
+        object.__setattr__(self, "module_kwargs", dict(self.module_kwargs))
         try:
             is_plain = json.loads(json.dumps(self.module_kwargs)) == self.module_kwargs
         except (TypeError, ValueError):
@@ -83,15 +93,20 @@ class Blueprint:
 
         Raises:
             ValueError: a space that the model cannot read or act in, or arguments that the memory does not take.
+            UnknownName: no such memory.
         """
-        policy = MemoryPolicy(
-            Flattener(self.observation_space).size,
-            Categoricals(self.action_space).num_logits,
-            self.cell,
-            self.module_kwargs,
-            self.sizes,
-            self.aux_sizes,
-        )
+        obs_size = Flattener(self.observation_space).size
+        num_logits = Categoricals(self.action_space).num_logits
+        try:
+            policy = MemoryPolicy(
+                obs_size, num_logits, self.cell, self.module_kwargs, self.sizes, self.aux_sizes
+            )
+        except MemgymError:
+            raise
+        except (RuntimeError, TypeError, ArithmeticError, LookupError, AssertionError) as error:
+            raise ValueError(
+                f"no memory {self.cell!r} can be made with module_kwargs={dict(self.module_kwargs)}: {error}"
+            ) from error
         return policy.to(device)
 
     def to_dict(self) -> dict[str, Any]:

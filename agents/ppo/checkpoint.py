@@ -65,8 +65,13 @@ def write_checkpoint(path: str | Path, content: Mapping[str, Any], tensors: Mapp
     text = (json.dumps(whole, indent=2, allow_nan=False) + "\n").encode()
     stem.parent.mkdir(parents=True, exist_ok=True)
     files = [stem.with_name(stem.name + suffix) for suffix in (".safetensors", ".json")]
-    for file, data in zip(files, (blob, text), strict=True):
-        file.with_name(file.name + PART).write_bytes(data)
+    try:
+        for file, data in zip(files, (blob, text), strict=True):
+            file.with_name(file.name + PART).write_bytes(data)
+    except BaseException:
+        for file in files:
+            file.with_name(file.name + PART).unlink(missing_ok=True)
+        raise
     for file in files:
         file.with_name(file.name + PART).replace(file)
 
@@ -83,6 +88,8 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     except ImportError as error:
         raise DependencyMissing.for_extra("safetensors", "agents", "loading a checkpoint") from error
     stem = stem_of(path)
+    if not stem.name:
+        raise WeightsInvalid(f"{str(path)!r} names no checkpoint.")
     files = (stem.with_name(stem.name + ".json"), stem.with_name(stem.name + ".safetensors"))
     content = _read_json(files[0])
     blob = _read_bytes(files[1], MAX_BYTES)
@@ -119,11 +126,15 @@ def _restored(name: str, tensor: Tensor) -> tuple[str, Tensor]:
 
 def _read_bytes(file: Path, limit: int) -> bytes:
     try:
-        if file.stat().st_size > limit:
-            raise WeightsInvalid(f"{file.name} is larger than {limit} bytes.")
-        return file.read_bytes()
+        size = file.stat().st_size
+        data = file.read_bytes() if size <= limit else b""
     except OSError as error:
         raise WeightsInvalid(f"cannot read {file}: {error.strerror}.") from error
+    except ValueError as error:  # a null byte in its name
+        raise WeightsInvalid(f"cannot read {str(file)!r}: {error}.") from error
+    if size > limit:
+        raise WeightsInvalid(f"{file.name} is larger than {limit} bytes.")
+    return data
 
 
 def _read_json(file: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
@@ -81,7 +82,7 @@ class Collector:
         device: of the policy.
 
     Attributes:
-        rows: the present observation; None before `start`.
+        rows: the present observation; None before `start`, and where a step was broken off.
         state: of the memory before it.
         before: whether the last two steps ended an episode, bool, shape (2, B).
         log: from which the environments can be brought back.
@@ -104,7 +105,7 @@ class Collector:
         self.rows: NDArray[np.float32] | None = None
         self.state: State = {}
         self.before: NDArray[np.bool_] = np.zeros((2, n), np.bool_)
-        self.log = EpisodeLog(n, self.mode)
+        self.log = EpisodeLog(n)
         self.returns: NDArray[np.float64] = np.zeros(n)  # of the episodes under way, as are the lengths
         self.lengths: NDArray[np.int64] = np.zeros(n, np.int64)
         self.recent = Recent.empty(n)
@@ -141,12 +142,16 @@ class Collector:
         Raises:
             WeightsInvalid: the environments are not those of the position: they show something else there.
         """
-        observation = replay(self.env, position.log)
-        rows = self.flattener.rows(observation, self.env.num_envs)
-        if not np.array_equal(rows, position.rows):
+        self.rows = None
+        problem = "they are of another kind, or have other arguments"
+        try:
+            rows = self.flattener.rows(replay(self.env, position.log), self.env.num_envs)
+        except (ValueError, TypeError, LookupError, OverflowError, AssertionError, gym.error.Error) as error:
+            rows, problem = None, str(error)
+        if rows is None or not np.array_equal(rows, position.rows):
             raise WeightsInvalid(
-                "the environments do not come to where the checkpoint left them: they are of another kind, or have "
-                "other arguments. Pass reset_num_timesteps=True to learn() to train in these from new episodes on."
+                f"the environments do not come to where the checkpoint left them: {problem}. Pass "
+                "reset_num_timesteps=True to learn() to train in these from new episodes on."
             )
         self.rows, self.before, self.state, self.log = rows.copy(), *position[1:3], position.log.copy()
         self.returns, self.lengths = position.returns.copy(), position.lengths.copy()
@@ -162,7 +167,7 @@ class Collector:
 
         Raises:
             ObservationInvalid: an observation of another shape, or not finite.
-            RewardInvalid: a reward that is not finite, or a privileged target outside its range.
+            RewardInvalid: rewards of another shape, or not finite, or a privileged target outside its range.
         """
         assert self.rows is not None
         num_logits, step, n = self.actions.num_logits, self.policy.step, rollout.num_envs
@@ -180,16 +185,19 @@ class Collector:
             outputs[t].copy_(output)
             choices[t] = self.actions.mode(output[:, :num_logits] + noise[t]).cpu().numpy()
             actions = self.actions.to_env(choices[t])
+            self.rows = None  # until all is known of the step: whatever breaks it off, new episodes begin
             observation, reward, over, timeout, infos = self.env.step(actions)
+            if np.shape(reward) != (n,):
+                raise RewardInvalid(f"rewards have shape {np.shape(reward)}, not {(n,)}.")
             rewards[t], terminated[t] = reward, over
             done = np.logical_or(over, timeout, out=ended[t + 2])
-            if self.mode is not AutoresetMode.NEXT_STEP and timeout.any():
-                self._value_final(rollout, t, np.flatnonzero(timeout & ~over), infos, state)
-            self.log.append(actions, done, ended[t + 1])
+            if self.mode is not AutoresetMode.NEXT_STEP and (cut := timeout & ~over).any():
+                self._value_final(rollout, t, np.flatnonzero(cut), infos, state)
+            self.log.append(actions, ended[t + 1] if self.mode is AutoresetMode.NEXT_STEP else done)
             used = self._count(reward, done, ended[t + 1], infos)
             self.rows = self.flattener.rows(observation, n)
             self.state, self.before = state, ended[t + 1 : t + 3]
-            on_step(StepReport(actions, reward, done, infos, used))
+            on_step(StepReport(actions, reward, done.copy(), infos, used))
         rows[-1] = self.rows
         self.rows, self.before = rows[-1].copy(), self.before.copy()
         outputs[-1].copy_(step(inputs[-1].to(self.device), self.state, reset[-1].to(self.device))[0])
@@ -207,10 +215,13 @@ class Collector:
         space = self.env.single_observation_space
         last = create_empty_array(space, len(index))
         last = concatenate(space, [infos["final_obs"][i] for i in index], last)
-        rows = torch.from_numpy(self.flattener.rows(last, len(index))).to(self.device)
+        rows = self.flattener.rows(last, len(index))
+        if not np.isfinite(rows).all():
+            raise ObservationInvalid(f"a last observation is not finite, in step {t} of the rollout.")
         chosen = torch.from_numpy(index)
         some = {name: leaf[chosen.to(self.device)] for name, leaf in state.items()}
-        rollout.final_values[t, chosen] = self.policy.step(rows, some)[0][:, -1].cpu()
+        values = self.policy.step(torch.from_numpy(rows).to(self.device), some)[0][:, -1]
+        rollout.final_values[t, chosen] = values.cpu()
 
     def _count(
         self, reward: Any, ended: NDArray[np.bool_], ended_before: NDArray[np.bool_], infos: dict[str, Any]

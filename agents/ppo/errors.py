@@ -2,7 +2,7 @@
 
 from memgym.errors import MemgymError
 
-__all__ = ["ObservationInvalid", "RewardInvalid"]
+__all__ = ["ObservationInvalid", "RewardInvalid", "TrainingDiverged"]
 
 
 class ObservationInvalid(MemgymError, ValueError):
@@ -11,3 +11,7 @@ class ObservationInvalid(MemgymError, ValueError):
 
 class RewardInvalid(MemgymError, ValueError):
     """A reward, or a privileged target, from which nothing can be learned: not finite, or outside its range."""
+
+
+class TrainingDiverged(MemgymError, ArithmeticError):
+    """The loss is no longer a number, nor are the weights."""

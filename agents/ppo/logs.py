@@ -1,6 +1,7 @@
 """Stable-Baselines3's callbacks and logger, as they are: what works there works here."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,14 @@ def make_callback(callback: Any, model: Any, total_timesteps: int, progress_bar:
         model: that learns.
         total_timesteps: of this training, for the progress bar.
         progress_bar: whether to show one; it stays silent where stderr is not a terminal.
+
+    Raises:
+        ValueError: something that is no callback.
     """
-    parts = list(callback) if isinstance(callback, list) else [] if callback is None else [callback]
+    parts = list(callback) if isinstance(callback, list | tuple) else [] if callback is None else [callback]
+    for part in parts:
+        if not isinstance(part, BaseCallback) and not callable(part):
+            raise ValueError(f"callback is a callback, a function or a list of these, not {part!r}.")
     if progress_bar:
         from memgym.agents.sb3 import ProgressLine
 
@@ -35,10 +42,15 @@ def make_callback(callback: Any, model: Any, total_timesteps: int, progress_bar:
     if not parts:
         return None
     chain = CallbackList(
-        [part if isinstance(part, BaseCallback) else ConvertCallback(part) for part in parts]
+        [part if isinstance(part, BaseCallback) else ConvertCallback(_unless_false(part)) for part in parts]
     )
     chain.init_callback(model)
     return chain
+
+
+def _unless_false(function: Callable[[dict[str, Any], dict[str, Any]], Any]) -> Callable[..., bool]:
+    """A function that returns nothing does not end the training, nor hides another's wish to."""
+    return lambda names, all_names: function(names, all_names) is not False
 
 
 def make_logger(verbose: int, tensorboard_log: str | None, name: str, is_new: bool) -> Logger:

@@ -23,6 +23,7 @@ from memgym.agents.ppo.resume import can_replay
 from memgym.agents.ppo.rollout import Rollout
 from memgym.agents.ppo.saved import (
     Mark,
+    check_weights,
     mark_from_tensors,
     mark_to_tensors,
     restore_optimizer,
@@ -30,7 +31,7 @@ from memgym.agents.ppo.saved import (
     training_tensors,
 )
 from memgym.agents.ppo.settings import PolicySize, Schedule, Settings, value_at
-from memgym.agents.ppo.stochastic import thread_count
+from memgym.agents.ppo.stochastic import find_device, thread_count
 from memgym.agents.ppo.update import Updater
 from memgym.agents.weights_io import WeightsInvalid
 from memgym.core.arguments import check_integer
@@ -140,7 +141,7 @@ class MemoryPPO(MemoryAgent):
         targets, self._aux_targets = targets_of(envs, aux_targets), aux_targets
         blueprint = Blueprint(
             cell=cell,
-            module_kwargs=dict(module_kwargs or {}),
+            module_kwargs={} if module_kwargs is None else module_kwargs,
             sizes=sizes,
             settings=settings,
             observation_space=envs.single_observation_space,
@@ -148,7 +149,7 @@ class MemoryPPO(MemoryAgent):
             aux_sizes={} if targets is None else dict(targets.sizes),
             memory_actions=memory_actions_of(envs),
             trained_on=env_id(envs),
-            name=name or f"memory-ppo-{cell.replace(':', '.')}",
+            name=name or f"memory-ppo-{str(cell).replace(':', '.')}",
             seed=int(np.random.default_rng().integers(MAX_SEED)) if seed is None else seed,
             n_envs=envs.num_envs,
             forgetting=forgetting,
@@ -166,7 +167,7 @@ class MemoryPPO(MemoryAgent):
         verbose: int,
     ) -> None:
         check_integer("num_threads", num_threads, 1, 1024)
-        super().__init__(blueprint, torch.device(device))
+        super().__init__(blueprint, find_device(device))
         self.env = env
         self.num_threads, self.tensorboard_log, self.verbose = int(num_threads), tensorboard_log, verbose
         self.num_updates = 0
@@ -232,6 +233,7 @@ class MemoryPPO(MemoryAgent):
             ValueError: there is no environment: pass one to `load`, or call `set_env`.
             ObservationInvalid: an observation is not finite, or of another shape.
             RewardInvalid: a reward is not finite.
+            TrainingDiverged: the loss is not finite.
             WeightsInvalid: the environments are not those that the checkpoint was made with.
         """
         from memgym.agents.ppo.logs import Stopwatch, make_callback, make_logger, record
@@ -367,6 +369,7 @@ class MemoryPPO(MemoryAgent):
         self.blueprint.check_env(envs, ValueError)
         targets = targets_of(envs, self._aux_targets, self.blueprint.aux_sizes, ValueError)
         self.env, self._targets, self._collector, self._resume_from = envs, targets, None, None
+        self._mark = self._make_mark()  # the next episodes are those of these environments
 
     # ------------------------------------------------------------------ files
 
@@ -421,16 +424,14 @@ class MemoryPPO(MemoryAgent):
         """
         checkpoint = read_checkpoint(path)
         blueprint = Blueprint.from_dict(checkpoint.content.get("blueprint"), cell)
+        check_weights(blueprint, checkpoint.tensors)
         envs = None if env is None else make_vector_env(env, blueprint.n_envs, env_kwargs)
         wanted, targets = bool(blueprint.aux_sizes) if aux_targets is None else aux_targets, None
         if envs is not None:
             blueprint.check_env(envs, WeightsInvalid)
             targets = targets_of(envs, wanted, blueprint.aux_sizes, WeightsInvalid)
         model = cls.__new__(cls)
-        try:
-            model._set_up(blueprint, envs, targets, device, num_threads, tensorboard_log, verbose)
-        except (ValueError, RuntimeError, MemoryError) as error:
-            raise WeightsInvalid(f"the network of the checkpoint cannot be built: {error}") from error
+        model._set_up(blueprint, envs, targets, device, num_threads, tensorboard_log, verbose)
         model._aux_targets = wanted
         model._restore(checkpoint)
         return model
@@ -442,8 +443,7 @@ class MemoryPPO(MemoryAgent):
         training = checkpoint.content.get("training")
         if not isinstance(training, dict):
             raise WeightsInvalid("'training' is missing from the checkpoint's JSON file.")
-        mode = None if self.env is None else self.env.metadata["autoreset_mode"]
-        mark = mark_from_tensors(training, tensors, self.policy, self.n_envs, mode, self.device)
+        mark = mark_from_tensors(training, tensors, self.policy, self.n_envs, self.device)
         self.num_timesteps, self.num_updates = mark.num_timesteps, mark.num_updates
         self._training_stream.position = mark.stream
         self._resume_from, self.files = mark, checkpoint.files

@@ -39,7 +39,10 @@ class Flattener:
             ObservationInvalid: they are not `count` observations of the space.
         """
         row = _rows(self.space, observations, count, "observation")
-        return row if row.dtype == np.float32 else row.astype(np.float32)
+        if row.dtype == np.float32:
+            return row
+        with np.errstate(over="ignore"):  # infinite then, which is refused
+            return row.astype(np.float32)
 
     def count(self, observation: Any) -> int | None:
         """How many observations these are; None for one without a batch axis.

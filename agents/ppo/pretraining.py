@@ -102,6 +102,7 @@ def pretrain_policy(
         num_updates=rollouts * updates,
         learning_rate=learning_rate,
         seed=blueprint.seed,
+        progress_bar=False,  # as `learn` by default
     )
     return Pretraining(source.used, rollouts * updates, learning_rate, float(losses[-updates:].mean()))
 

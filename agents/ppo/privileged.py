@@ -53,6 +53,10 @@ def targets_of(
         sizes: what they must be, where that is known.
         error: raised where they are others.
     """
+    if not callable(aux_targets) and not isinstance(aux_targets, bool):
+        raise ValueError(
+            f"aux_targets is True, False or a function of the environments, not {aux_targets!r}."
+        )
     targets = None
     if aux_targets:
         targets = aux_targets(env) if callable(aux_targets) else privileged_targets(env)

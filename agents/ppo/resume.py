@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector import SyncVectorEnv, VectorEnv
 from numpy.typing import NDArray
 
 __all__ = ["EpisodeLog", "can_replay", "replay"]
@@ -21,7 +21,6 @@ class EpisodeLog:
 
     Args:
         num_envs: number of environments.
-        mode: their autoreset mode.
 
     Attributes:
         seed: environment i has this plus i.
@@ -29,16 +28,15 @@ class EpisodeLog:
         since: steps of it in each.
     """
 
-    def __init__(self, num_envs: int, mode: AutoresetMode) -> None:
+    def __init__(self, num_envs: int) -> None:
         self.seed = 0
         self.episodes = np.zeros(num_envs, np.int64)
         self.since = np.zeros(num_envs, np.int64)
-        self._mode = mode
         self._actions: list[NDArray[Any]] = []
 
     def copy(self) -> "EpisodeLog":
         """The log as it is now."""
-        other = EpisodeLog(len(self.since), self._mode)
+        other = EpisodeLog(len(self.since))
         other.seed, other.episodes, other.since = self.seed, self.episodes.copy(), self.since.copy()
         other._actions = self._actions[len(self._actions) - int(self.since.max()) :]
         return other
@@ -49,13 +47,10 @@ class EpisodeLog:
         self.episodes[:] = self.since[:] = 0
         self._actions.clear()
 
-    def append(
-        self, actions: NDArray[Any], ended: NDArray[np.bool_], ended_before: NDArray[np.bool_]
-    ) -> None:
-        """A step of all environments, with the flags of it and of the step before."""
+    def append(self, actions: NDArray[Any], restarted: NDArray[np.bool_]) -> None:
+        """A step of all environments, and where it began a new episode."""
         self._actions.append(actions)
         self.since += 1
-        restarted = ended_before if self._mode is AutoresetMode.NEXT_STEP else ended
         self.since[restarted] = 0
         self.episodes += restarted
         if len(self._actions) % TRIM_EVERY == 0:
@@ -77,7 +72,7 @@ class EpisodeLog:
         episodes, since, actions = arrays["episodes"], arrays["since"], arrays["actions"]
         if not episodes.shape == since.shape == self.since.shape or (since < 0).any() or (episodes < 0).any():
             raise ValueError("the episodes under way are not told for each environment.")
-        if len(actions) < since.max():
+        if actions.ndim < 2 or actions.shape[1] != len(since) or len(actions) < since.max():
             raise ValueError("actions of the episodes under way are missing.")
         self.seed = seed
         self.episodes[:], self.since[:] = episodes, since

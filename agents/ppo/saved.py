@@ -5,16 +5,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from gymnasium.vector import AutoresetMode
 from torch import Tensor
 
+from memgym.agents.ppo.blueprint import MAX_SEED, Blueprint
 from memgym.agents.ppo.collector import Position, Recent
 from memgym.agents.ppo.policy import MemoryPolicy
 from memgym.agents.ppo.resume import EpisodeLog
+from memgym.agents.ppo.stochastic import RandomStream
 from memgym.agents.weights_io import WeightsInvalid
+from memgym.errors import MemgymError
 
 __all__ = [
     "Mark",
+    "check_weights",
     "mark_from_tensors",
     "mark_to_tensors",
     "restore_optimizer",
@@ -56,14 +59,41 @@ def restore_policy(policy: MemoryPolicy, tensors: Mapping[str, Tensor], cell: st
     Raises:
         WeightsInvalid: they are of another network.
     """
-    prefix = "policy/"
-    weights = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+    weights = _weights(tensors)
     try:
         policy.load_state_dict(weights)
     except RuntimeError as error:
         raise WeightsInvalid(
             f"the weights are not those of a network with {cell!r} cells: {error}"
         ) from error
+
+
+def check_weights(blueprint: Blueprint, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse weights of another network before one is built, so that no file can ask for more memory than it has.
+
+    Raises:
+        WeightsInvalid: names a part that differs.
+    """
+    try:
+        with torch.device("meta"), RandomStream(0, torch.device("cpu")).active():
+            wanted = blueprint.make_policy(torch.device("meta")).state_dict()
+    except (MemgymError, ValueError) as error:
+        raise WeightsInvalid(f"the network of the checkpoint cannot be built: {error}") from error
+    weights = _weights(tensors)
+    for name in (*wanted, *weights):
+        given, needed = (
+            None if part is None else tuple(part.shape) for part in (weights.get(name), wanted.get(name))
+        )
+        if given != needed:
+            raise WeightsInvalid(
+                f"the weights are of another network than one with {blueprint.cell!r} cells: {name!r} is of shape "
+                f"{given}, not {needed}."
+            )
+
+
+def _weights(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    prefix = "policy/"
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
 
 
 def restore_optimizer(
@@ -82,8 +112,13 @@ def restore_optimizer(
         }
         if not held:
             continue  # saved before the first update
-        shapes = [held[key].shape for key in ("exp_avg", "exp_avg_sq") if key in held]
-        if len(held) != 3 or shapes != [parameter.shape] * 2 or held["step"].shape != ():
+        kinds = [(held[key].shape, held[key].dtype) for key in ("exp_avg", "exp_avg_sq") if key in held]
+        of_step = (torch.Size(()), torch.float32)
+        if (
+            len(held) != 3
+            or kinds != [(parameter.shape, parameter.dtype)] * 2
+            or (held["step"].shape, held["step"].dtype) != of_step
+        ):
             raise WeightsInvalid(f"the optimiser's state of {name!r} is not that of such a parameter.")
         optimizer.state[parameter] = {key: t.to(parameter.device).clone() for key, t in held.items()}
 
@@ -113,10 +148,9 @@ def mark_from_tensors(
     tensors: Mapping[str, Tensor],
     policy: MemoryPolicy,
     num_envs: int,
-    mode: AutoresetMode | None,
     device: torch.device,
 ) -> Mark:
-    """What `mark_to_tensors` gave; without the position where `mode` is None.
+    """What `mark_to_tensors` gave.
 
     Raises:
         WeightsInvalid: something is missing, or of the wrong shape.
@@ -129,12 +163,12 @@ def mark_from_tensors(
         if any(state.dtype != torch.uint8 or state.dim() != 1 for state in stream):
             raise ValueError("the random stream is not one")
         position = None
-        if mode is not None and "env_seed" in content:
-            position = _read_position(content["env_seed"], tensors, policy, num_envs, mode, device)
+        if "env_seed" in content:
+            position = _read_position(content["env_seed"], tensors, policy, num_envs, device)
         return Mark(steps, updates, stream, position)
     except KeyError as error:
         raise WeightsInvalid(f"{error.args[0]!r} is missing from the checkpoint.") from error
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise WeightsInvalid(f"the checkpoint's training state cannot be used: {error}.") from error
 
 
@@ -143,23 +177,25 @@ def _read_position(
     tensors: Mapping[str, Tensor],
     policy: MemoryPolicy,
     n: int,
-    mode: AutoresetMode,
     device: torch.device,
 ) -> Position:
-    if type(seed) is not int or seed < 0:
+    if type(seed) is not int or not 0 <= seed <= MAX_SEED:
         raise ValueError("the environments' seed is not told")
-    initial = policy.initial_state(n, device)
+    initial = policy.initial_state(1)
     state = {name: tensors[STATE + name].to(device) for name in initial}
     for name, leaf in state.items():
-        if leaf.shape != initial[name].shape or leaf.dtype != initial[name].dtype:
+        if leaf.shape != (n, *initial[name].shape[1:]) or leaf.dtype != initial[name].dtype:
             raise ValueError(f"the memory's state {name!r} has another shape")
     shapes = {"rows": (n, policy.encoder.in_features), "before": (2, n), "returns": (n,), "lengths": (n,)}
     arrays = {name: tensors[f"env/{name}"].numpy() for name in shapes}
     for name, shape in shapes.items():
         if arrays[name].shape != shape:
             raise ValueError(f"'env/{name}' has another shape")
-    log = EpisodeLog(n, mode)
-    log.from_arrays(seed, {name: tensors[f"env/{name}"].numpy() for name in ("episodes", "since", "actions")})
+    log = EpisodeLog(n)
+    parts = {name: tensors[f"env/{name}"] for name in ("episodes", "since", "actions")}
+    if any(part.dtype != torch.int64 for part in parts.values()):
+        raise ValueError("the episodes under way are not told in integers")
+    log.from_arrays(seed, {name: part.numpy() for name, part in parts.items()})
     recent = Recent.empty(n)
     recent.returns.extend(tensors["recent/returns"].tolist())
     recent.lengths.extend(int(value) for value in tensors["recent/lengths"].tolist())

@@ -12,6 +12,7 @@ from memgym.agents.weights_io import WeightsInvalid
 __all__ = ["describe_space", "read_space"]
 
 MAX_DEPTH = 8
+MAX_NUMBERS = 1 << 22  # of one part: a file cannot fill the memory with one large number
 
 
 def describe_space(space: spaces.Space) -> dict[str, Any]:
@@ -51,12 +52,16 @@ def read_space(content: Any, depth: int = 0) -> spaces.Space:
     try:
         if depth > MAX_DEPTH:
             raise ValueError("too deep")
+        if math.prod(int(size) for size in content.get("shape", ())) > MAX_NUMBERS:
+            raise ValueError("too large")
         match content["type"]:
             case "Box":
                 dtype: Any = np.dtype(content["dtype"]).type
                 low, high = (_array(content[name], content["shape"], dtype) for name in ("low", "high"))
                 return spaces.Box(low, high, dtype=dtype)
             case "Discrete":
+                if int(content["n"]) > MAX_NUMBERS:
+                    raise ValueError("too large")
                 return spaces.Discrete(int(content["n"]), start=int(content["start"]))
             case "MultiDiscrete":
                 dtype = np.dtype(content["dtype"]).type
@@ -70,7 +75,7 @@ def read_space(content: Any, depth: int = 0) -> spaces.Space:
             case "Tuple":
                 return spaces.Tuple([read_space(part, depth + 1) for part in content["parts"]])
         raise ValueError("no such type")
-    except (KeyError, TypeError, ValueError, AssertionError, OverflowError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, AssertionError, OverflowError) as error:
         raise WeightsInvalid(f"not the description of a space: {str(content)[:200]}.") from error
 
 

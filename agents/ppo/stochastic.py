@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-__all__ = ["RandomStream", "thread_count"]
+__all__ = ["RandomStream", "find_device", "thread_count"]
 
 
 class RandomStream:
@@ -22,7 +22,10 @@ class RandomStream:
         self._cuda = device if device.type == "cuda" else None
         self._is_active = False
         before = self._global()
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
+        if self._cuda is not None:
+            with torch.cuda.device(self._cuda):
+                torch.cuda.manual_seed(seed)
         self._kept = self._global()
         self._set(before)
 
@@ -57,6 +60,22 @@ class RandomStream:
     @position.setter
     def position(self, position: list[Tensor]) -> None:
         self._kept = position
+
+
+def find_device(device: str | torch.device) -> torch.device:
+    """A device by name.
+
+    Raises:
+        ValueError: there is none of that name here.
+    """
+    try:
+        found = torch.device(device)
+        torch.empty(1, device=found)
+    except (RuntimeError, TypeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(
+            f"device is one that torch finds on this machine, not {device!r}: {error}"
+        ) from error
+    return found
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """One update of PPO: several epochs over a rollout, in minibatches of whole sequences."""
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from memgym.agents.ppo.actions import Categoricals
+from memgym.agents.ppo.errors import TrainingDiverged
 from memgym.agents.ppo.policy import MemoryPolicy
 from memgym.agents.ppo.rollout import Rollout
 from memgym.agents.ppo.settings import Settings
@@ -62,7 +64,11 @@ class Updater:
         self.optimizer = torch.optim.Adam(policy.parameter_groups(), eps=1e-5, fused=True)
 
     def update(self, rollout: Rollout, learning_rate: float, ent_coef: float) -> dict[str, float]:
-        """Learn from a rollout; the means of what was measured in its last epoch, by name."""
+        """Learn from a rollout; the means of what was measured in its last epoch, by name.
+
+        Raises:
+            TrainingDiverged: the loss or its gradient is not finite.
+        """
         settings = self.settings
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate * group["lr_scale"]
@@ -87,6 +93,11 @@ class Updater:
                     for name, value in {**measured, "loss": loss, "grad_norm": norm}.items():
                         sums[name].append(value.detach())
         means = {name: float(torch.stack(values).mean()) for name, values in sums.items()}
+        if not math.isfinite(means["loss"] + means["grad_norm"]):
+            raise TrainingDiverged(
+                f"the loss is {means['loss']}, its gradient {means['grad_norm']}, and the weights are lost: load the "
+                "last checkpoint, and lower learning_rate or scale the rewards."
+            )
         return {**means, "explained_variance": _explained(whole, rollout)}
 
     def _prepare(self, rollout: Rollout) -> tuple[Batch, Tensor, Tensor]:
