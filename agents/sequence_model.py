@@ -204,6 +204,7 @@ class SequenceModel(nn.Module):
         learning_rate: float = 3e-3,
         checkpoint: Path | None = None,
         checkpoint_every: int = 100,
+        progress_bar: bool = True,
     ) -> Tensor:
         """Learn to foresee the next token, without labels: encoder and memory change, the head does not.
 
@@ -213,6 +214,7 @@ class SequenceModel(nn.Module):
             learning_rate: peak of the cosine schedule.
             checkpoint: file to go on from, see `memgym.agents.nn.fitting.minimise`.
             checkpoint_every: updates between two checkpoints.
+            progress_bar: show one where stderr is a terminal.
 
         Returns:
             The loss of every update.
@@ -236,6 +238,7 @@ class SequenceModel(nn.Module):
             seed=self.seed,
             checkpoint=checkpoint,
             checkpoint_every=checkpoint_every,
+            progress_bar=progress_bar,
             settings=self.description,
         )
 
@@ -249,6 +252,7 @@ class SequenceModel(nn.Module):
         forgotten_fields: Sequence[int] = (),
         checkpoint: Path | None = None,
         checkpoint_every: int = 100,
+        progress_bar: bool = True,
     ) -> Tensor:
         """Learn the answers, by cross-entropy where one is due.
 
@@ -260,6 +264,7 @@ class SequenceModel(nn.Module):
             forgotten_fields: fields of a token whose embeddings these are.
             checkpoint: file to go on from, see `memgym.agents.nn.fitting.minimise`.
             checkpoint_every: updates between two checkpoints.
+            progress_bar: show one where stderr is a terminal.
 
         Returns:
             The loss of every update.
@@ -294,6 +299,7 @@ class SequenceModel(nn.Module):
             before_update=forget,
             checkpoint=checkpoint,
             checkpoint_every=checkpoint_every,
+            progress_bar=progress_bar,
             settings={**self.description, "forgetting": repr(forgetting), "fields": list(forgotten_fields)},
         )
 

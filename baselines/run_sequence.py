@@ -181,7 +181,11 @@ def train_model(plan: Plan, run: Run, checkpoint: Path | None = None) -> tuple[S
         num_blocks=plan.num_blocks,
         seed=run.seed,
     )
-    options: dict[str, Any] = {"learning_rate": plan.learning_rate, "checkpoint_every": CHECKPOINT_EVERY}
+    options: dict[str, Any] = {
+        "learning_rate": plan.learning_rate,
+        "checkpoint_every": CHECKPOINT_EVERY,
+        "progress_bar": False,  # `memgym train` has one for all runs
+    }
     foresight, answers = (None, None) if checkpoint is None else _files(checkpoint)
     first = round(plan.pretraining * plan.num_updates)
     forgetting = None if plan.forgetting is None else EmbeddingForgetting(**plan.forgetting)

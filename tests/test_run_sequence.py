@@ -1,6 +1,8 @@
 """Recipes of sequence models: what they train on, go on after a stop, choose by, and what was found with them."""
 
+import io
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -257,6 +259,23 @@ def test_unseen_ids_are_freshly_drawn_and_the_model_stays_as_it_is(tiny: Recipe)
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
     ids_of_the_test_split = measure(model, replace(plan, key_fields=()), run)[-1]
     assert ids_of_the_test_split["score"] != unseen["score"]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_run_draws_no_bar_of_its_own(tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`memgym train` has one, and two would write over each other."""
+    monkeypatch.setattr("sys.stderr", Terminal())
+    tiny.train["pretraining"] = 0.5
+    train(tiny, tmp_path, seeds=[0], only={"cell": "gru", "learning_rate": "0.1"})
+    assert sys.stderr.getvalue() == ""  # type: ignore[attr-defined]
+    run = tiny.runs()[0]
+    model = runner.train_model(Plan(**run.train), run)[0]
+    model.fit(Mixture(run.env, [], 2, 0), 2)
+    assert "training" in sys.stderr.getvalue(), "the control"  # type: ignore[attr-defined]
 
 
 def test_a_loss_that_is_not_finite_scores_nothing(

@@ -59,6 +59,7 @@ def minimise(
     checkpoint_every: int = 100,
     settings: Mapping[str, Any] | None = None,
     what: str = "training",
+    progress_bar: bool = True,
 ) -> Tensor:
     """Train a module: AdamW with a learning rate that falls from its peak to zero along a cosine.
 
@@ -78,7 +79,8 @@ def minimise(
         checkpoint: a safetensors file, written beside its place and renamed; None for none.
         checkpoint_every: updates between two checkpoints.
         settings: what else makes this run what it is (JSON values); a file of other settings is refused.
-        what: name of the progress bar, which is shown where stderr is a terminal.
+        what: name of the progress bar.
+        progress_bar: show it where stderr is a terminal.
 
     Returns:
         The loss of every update, float32, shape (num_updates,).
@@ -107,7 +109,7 @@ def minimise(
     if checkpoint is not None and checkpoint.is_file():
         start = _load(checkpoint, card, module, optimizer, losses)
     parameters = list(module.parameters())
-    with torch.random.fork_rng(devices=[]), _bar(what, num_updates) as show:
+    with torch.random.fork_rng(devices=[]), _bar(what, num_updates, progress_bar) as show:
         for u in range(start, num_updates):
             torch.manual_seed(mix64(mix64(seed) + u) >> 1)
             factor = 0.5 * (1.0 + math.cos(math.pi * u / num_updates))
@@ -131,9 +133,9 @@ def minimise(
 
 
 @contextmanager
-def _bar(what: str, total: int) -> Iterator[Callable[[int, float], None]]:
+def _bar(what: str, total: int, is_shown: bool) -> Iterator[Callable[[int, float], None]]:
     """A function that shows how far training has come; silent where stderr is not a terminal."""
-    if not sys.stderr.isatty():
+    if not is_shown or not sys.stderr.isatty():
         yield lambda done, loss: None
         return
     try:

@@ -76,6 +76,7 @@ def pretrain(
     checkpoint: Path | None = None,
     checkpoint_every: int = 100,
     settings: Mapping[str, Any] | None = None,
+    progress_bar: bool = True,
 ) -> Tensor:
     """Train an encoder and a backbone to foresee the next observation, in place, before they learn the task.
 
@@ -98,6 +99,7 @@ def pretrain(
         checkpoint: file to go on from, see `minimise`.
         checkpoint_every: updates between two checkpoints.
         settings: what else makes this run what it is, see `minimise`.
+        progress_bar: show one where stderr is a terminal.
 
     Returns:
         The loss of every update, float32, shape (num_updates,).
@@ -120,4 +122,5 @@ def pretrain(
         checkpoint_every=checkpoint_every,
         settings=settings,
         what="pretraining",
+        progress_bar=progress_bar,
     )
