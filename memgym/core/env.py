@@ -57,6 +57,7 @@ class MemoryEnv(gym.Env[ObsType, ActType], Generic[ObsType, ActType]):
 
     _seed: int | None = None
     _episode: int = -1
+    _stream_id: int = 0  # of the seed that there is
 
     @property
     def episode(self) -> int:
@@ -72,8 +73,9 @@ class MemoryEnv(gym.Env[ObsType, ActType], Generic[ObsType, ActType]):
                 self._np_random, self._np_random_seed = seeding.np_random()
                 seed = self._np_random_seed
             self._seed, self._episode = seed & MASK64, -1
+            self._stream_id = stream_id(f"{type(self).__name__}/{self.split}")
         self._episode = self._episode + 1 if episode is None else episode
-        return episode_key(self._seed, self._episode, stream_id(f"{type(self).__name__}/{self.split}"))
+        return episode_key(self._seed, self._episode, self._stream_id)
 
     def oracle_state(self) -> dict[str, Any]:
         """What a policy with perfect memory would know; for oracles and auxiliary losses, never for scoring."""

@@ -1,11 +1,14 @@
 """`memgym.rng` for compiled loops. Imported only where numba is installed and chosen."""
 
+from typing import Any
+
 import numpy as np
-from numba import njit
+from numba import njit, types
+from numba.extending import intrinsic
 
 from memgym.rng import EPISODE_STEP, HALF, PHI
 
-__all__ = ["all_below", "begin_episodes", "below", "compiled", "draw", "episode_key", "mix64"]
+__all__ = ["all_below", "begin_episodes", "below", "compiled", "draw", "episode_key", "lowest_bit", "mix64"]
 
 # Everything stays uint64: numba turns uint64 with int64 into float64.
 _PHI, _STEP = np.uint64(PHI), np.uint64(EPISODE_STEP)
@@ -35,6 +38,18 @@ def draw(key, index):
 def below(bits32, span):
     """An integer from 0 to `span` - 1 out of 32 random bits, all of them uint64."""
     return (bits32 * span) >> HALF
+
+
+def _lowest_bit(_, bits):
+    """Place of the lowest 1 of a uint64; 64 where there is none."""
+
+    def count(context, builder, _signature, values):
+        return builder.cttz(values[0], context.get_constant(types.boolean, False))
+
+    return bits(bits), count
+
+
+lowest_bit: Any = intrinsic(_lowest_bit)
 
 
 @compiled

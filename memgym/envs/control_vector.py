@@ -22,6 +22,7 @@ Index = NDArray[np.intp]
 Mask = NDArray[np.bool_]
 NOBODY: Index = np.zeros(0, np.intp)
 MAX_ENVS = 1 << 24
+INT64 = np.dtype(np.int64)
 
 
 def _count_references(arrays: list[NDArray[Any]], k: int) -> int:
@@ -114,8 +115,8 @@ class ControlVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[np.integer], N
         autoreset_mode: when an environment that ended starts again, see Gymnasium's ``AutoresetMode``.
         render_mode: ``"ansi"`` or ``"rgb_array"``.
         copy: whether `step` and `reset` return fresh arrays. Without, they return the environment's own
-            buffers, which the next step overwrites. With numba a step then allocates nothing of size `num_envs`,
-            but for what SAME_STEP says of ended episodes.
+            buffers, which the next step overwrites: don't write into them. With numba a step then allocates
+            nothing of size `num_envs`, but for what SAME_STEP says of ended episodes.
         backend: ``"numpy"``, ``"numba"`` or ``"auto"``, which takes numba where it is installed. The results
             are the same bit for bit.
     """
@@ -144,6 +145,7 @@ class ControlVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[np.integer], N
         if render_mode not in (None, "ansi", "rgb_array"):
             raise ValueError(f"render_mode is 'ansi', 'rgb_array' or None, not {render_mode!r}.")
         self.num_envs = n = int(num_envs)
+        self._shape = (n,)
         self.split = arguments.split
         self.render_mode = render_mode
         check_choice(
@@ -180,6 +182,7 @@ class ControlVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[np.integer], N
         self._everywhere: Mask = np.ones(n, np.bool_)
         self._everywhere.flags.writeable = False
         self._info_masks = {f"_{name}": self._everywhere for name in self.INFO}
+        self._given_infos: dict[str, NDArray[Any]] = {}  # both, where they are handed out as they are
 
     # ------------------------------------------------------------------ what a subclass writes
 
@@ -333,9 +336,10 @@ class ControlVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[np.integer], N
 
     def _checked(self, actions: Any) -> NDArray[np.integer]:
         actions = np.asarray(actions)
-        if not actions.dtype.isnative:
-            actions = actions.astype(actions.dtype.newbyteorder("="))
-        if actions.shape != (self.num_envs,) or actions.dtype.kind not in "iu":
+        kind = actions.dtype
+        if kind is not INT64 and not kind.isnative:
+            actions = actions.astype(kind.newbyteorder("="))
+        if actions.shape != self._shape or kind.kind not in "iu":
             raise ValueError(f"actions are {self.num_envs} integers, not {actions.dtype}{actions.shape}.")
         if not self._was_reset:
             raise gym.error.ResetNeeded("Call reset before step.")
@@ -358,7 +362,9 @@ class ControlVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[np.integer], N
         if self.copy:
             copies = self._copies
             return {name: copies[name].of(values) for name, values in self._info.items()} | self._info_masks
-        return self._info | self._info_masks
+        if not self._given_infos:
+            self._given_infos = self._info | self._info_masks
+        return self._given_infos.copy()
 
     def _restart_now(self) -> dict[str, Any]:
         """Mode SAME_STEP: start what ended, and keep its last observation and info in the infos."""

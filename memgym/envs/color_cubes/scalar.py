@@ -254,10 +254,14 @@ class ColorCubes(ControlEnv):
             halves += (bits & LOW32, bits >> 32)
         places: list[int] = []
         occupied: list[int] = []
-        for taken in range(n + 1):
-            cell = halves[taken] * (self._num_cells - taken) >> 32
+        free = self._num_cells
+        for half in halves[: n + 1]:
+            cell = half * free >> 32
+            free -= 1
             for other in occupied:
-                cell += other <= cell
+                if other > cell:
+                    break
+                cell += 1
             places.append(cell)
             insort(occupied, cell)
         self._cell, *self._cubes = places

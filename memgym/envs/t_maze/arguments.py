@@ -21,6 +21,8 @@ MAX_CORRIDORS = MAX_LENGTH = 10_000  # the step limit 6 (l + 1) n then fits 32 b
 MAX_CUES = 16
 # Draw c of an episode is the cue and the length of corridor c; further draws of a corridor stand this far on.
 EVENT_DRAW, DISTRACTOR_DRAW = 1 << 32, 2 << 32
+# What a step of the vector form comes to: from LATE on the episode is over, after LATE it is terminated
+PASSED, LATE, STALE, BLIND, SEARCH, SOLVED = range(1, 7)
 
 
 class TMazeRewards(NamedTuple):

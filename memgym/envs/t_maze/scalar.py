@@ -196,6 +196,9 @@ class EndlessTMaze(ControlEnv):
         self._cue = self._older = self._shown = self._overwrites = 0
         self._distractor = (0, NOTHING)
         self._rows = self._walk  # what each cell of this corridor shows
+        # What the cells show, by what the first one shows; none where corridors differ in more than that
+        plain = rewriting != "distractor" and not junction_visible
+        self._plain_rows = [[first, *self._walk[1:]] for first in self._start] if plain else []
         self._stop = -1  # below it the agent walks in a running episode, and nothing else can happen
         self._info = {"success": False, "corridor": 0, "overwrites": 0, **NO_ERRORS}
 
@@ -216,7 +219,7 @@ class EndlessTMaze(ControlEnv):
         bits = draw(self._key, corridor)
         self._length = 1 + ((bits & LOW32) * self._longest >> 32) if self._uniform else self._longest
         event = 0
-        if mode in ("selective", "distractor", "reversal"):
+        if mode not in ("overwrite", "retention"):
             event = draw(self._key, corridor + EVENT_DRAW)
         happens = event >> 32 < self._threshold
         if corridor and (mode == "retention" or (mode == "selective" and not happens)):
@@ -227,18 +230,29 @@ class EndlessTMaze(ControlEnv):
         else:
             self._older = self._cue
             self._shown = self._cue = 1 + ((bits >> 32) * self._num_cues >> 32)
-        self._overwrites += bool(corridor and self._shown)
-        self._distractor = (0, NOTHING)
-        if mode == "distractor" and happens and self._length > 1:
-            which = draw(self._key, corridor + DISTRACTOR_DRAW) >> 32
-            place = 1 + ((event & LOW32) * (self._length - 1) >> 32)
-            self._distractor = place, 1 + (which * self._num_cues >> 32)
+        if corridor and self._shown:
+            self._overwrites += 1
+        if mode == "distractor":
+            self._distract(event, happens)
         self._x = 0
         self._show_corridor()
         self._info = {"success": False, "corridor": corridor, "overwrites": self._overwrites, **NO_ERRORS}
 
+    def _distract(self, event: int, happens: bool) -> None:
+        """Place the distractor of the present corridor."""
+        corridor = self._corridor
+        self._distractor = (0, NOTHING)
+        if happens and self._length > 1:
+            which = draw(self._key, corridor + DISTRACTOR_DRAW) >> 32
+            place = 1 + ((event & LOW32) * (self._length - 1) >> 32)
+            self._distractor = place, 1 + (which * self._num_cues >> 32)
+
     def _show_corridor(self) -> None:
         """The observation of each cell of this corridor."""
+        self._stop = -1 if self.render_mode == "human" else self._length  # who watches sees every step
+        if self._plain_rows:
+            self._rows = self._plain_rows[self._shown]
+            return
         self._rows = rows = self._walk.copy()
         rows[0] = self._start[self._shown]
         place, cue = self._distractor
@@ -247,7 +261,6 @@ class EndlessTMaze(ControlEnv):
         if self.arguments.junction_visible:
             rows[self._length] = rows[self._length].copy()
             rows[self._length][-1] = 1.0
-        self._stop = self._length
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -270,7 +283,7 @@ class EndlessTMaze(ControlEnv):
             ValueError: the action is outside the action space.
         """
         x, left = self._x, self._left - 1
-        if x < self._stop and left:  # the usual case, kept short: 500 ns
+        if x < self._stop and left:  # the usual case, kept short
             if action == FORWARD:
                 self._x = x = x + 1
                 reward = self._forward_reward
@@ -279,8 +292,6 @@ class EndlessTMaze(ControlEnv):
             else:
                 raise self._refusal(action)
             self._left = left
-            if self.render_mode == "human":
-                self.render()
             return self._rows[x].copy(), reward, False, False, self._info.copy()
         return self._decide(action)
 

@@ -1,5 +1,6 @@
 """Endless T-Maze, many at once: the rules of `scalar` on arrays, equal to it bit for bit."""
 
+from functools import cache
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -9,9 +10,15 @@ from numpy.typing import NDArray
 from memgym.envs.backend import load_kernel
 from memgym.envs.control_vector import ControlVectorEnv, Index
 from memgym.envs.t_maze.arguments import (
+    BLIND,
     DISTRACTOR_DRAW,
     EVENT_DRAW,
+    LATE,
+    PASSED,
     REWRITING,
+    SEARCH,
+    SOLVED,
+    STALE,
     LengthMode,
     Reward,
     Rewriting,
@@ -23,8 +30,17 @@ from memgym.rng import HALF, LOW, draw_array, episode_keys
 
 __all__ = ["EndlessTMazeVector"]
 
-# What a step comes to: from LATE on the episode is over, after LATE it is terminated
-PASSED, LATE, STALE, BLIND, SEARCH, SOLVED = range(1, 7)
+
+@cache
+def split_reciprocal(longest: int) -> tuple[float, float]:
+    """Float32 numbers a and b with x a + x b == x / `longest`, bit for bit, at every position x; (0, 0) if none.
+
+    A processor divides several times as slowly as it does that. a has so few digits that x a is exact.
+    """
+    x = np.arange(longest + 1, dtype=np.float32)
+    a = np.float32(round(2**23 / longest) / 2**23)
+    b = np.float32(1 / longest - float(a))
+    return (float(a), float(b)) if np.array_equal(x * a + x * b, x / np.float32(longest)) else (0.0, 0.0)
 
 
 class Blocks(NamedTuple):
@@ -94,7 +110,8 @@ class EndlessTMazeVector(ControlVectorEnv):
         self._blocks = self._make_blocks()
         self._share_blocks()
         self._moved, self._standing = np.zeros((2, n), np.bool_)  # in one step
-        self._outcome = np.zeros(n, np.uint8)
+        self._moves = np.zeros(n, np.float32)
+        self._listed: Index | None = None  # what the compiled loop left in `_list`
         self._prepare_tables(k)
 
     def _prepare_tables(self, k: int) -> None:
@@ -126,22 +143,26 @@ class EndlessTMazeVector(ControlVectorEnv):
             arguments.event_threshold,
             arguments.junction_visible,
             self._next_step,
+            0,  # how many rewards were others than in the corridor
         ]
         floats = np.zeros((2 + arguments.observation_size, n), np.float32)
         floats[1] = arguments.corridor_length
-        records = np.zeros((n, 8), np.uint64)  # 64 bytes, so that all of one environment is in one cache line
+        # 64 bytes, so that all of one environment is in one cache line
+        room = np.zeros(8 * n + 8, np.uint64)
+        gap = -room.ctypes.data // 8 % 8
+        records = room[gap : gap + 8 * n].reshape(n, 8)
         records[:, 2] -= np.uint64(1)  # no episode yet
-        marks = np.zeros((10, -8 * (-n // 8)), np.uint8)  # read eight at a time
+        marks = np.zeros((11, -64 * (-n // 64)), np.uint8)  # read 64 at a time
         marks[2] = 1  # over, until the first reset
-        ints = np.zeros((5, n + 8), np.int64)
+        ints = np.zeros((7, n + 8), np.int64)
         return Blocks(
             np.array(settings, np.int64),
-            np.array(arguments.rewards),
+            np.array([*arguments.rewards, *split_reciprocal(int(arguments.corridor_length))]),
             records,
             floats,
             ints,
             marks,
-            self._reward,
+            np.full(n, arguments.rewards.useless),
         )
 
     def _share_blocks(self) -> None:
@@ -151,15 +172,18 @@ class EndlessTMazeVector(ControlVectorEnv):
         # float32 is exact for positions and saves a conversion in every observation
         self._x, self._length, self._obs = blocks.floats[0], blocks.floats[1], blocks.floats[2:]
         self._base, self._key = blocks.records[:, 0], blocks.records[:, 1]
-        # began: where the clock stood when the episode began; place 0: no distractor
-        columns = blocks.records.view(np.int64).T[2:]
-        self._episode, self._began, self._cue, self._older, self._place, self._distractor = columns
-        info["corridor"], info["overwrites"], self._list, *_ = blocks.ints[:, :n]
+        # place 0: no distractor
+        columns = blocks.records.view(np.int64).T[2:7]
+        self._episode, self._cue, self._older, self._place, self._distractor = columns
+        # began: where the clock stood when the episode began
+        info["corridor"], info["overwrites"], self._began, self._list, *_ = blocks.ints[:, :n]
         flags = blocks.marks.view(np.bool_)[:7, :n]
+        self._outcome = blocks.marks[7, :n]
         self._terminated, self._truncated, self._ended = flags[:3]
         names = ("success", "stale_error", "cue_blind_error", "search_error")
         info.update(zip(names, flags[3:], strict=True))
         self._reward = blocks.reward
+        self._given_infos = {}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """A copy has its own blocks."""
@@ -173,8 +197,8 @@ class EndlessTMazeVector(ControlVectorEnv):
         self._cue[index] = self._older[index] = 0
         if self.backend == "numba":
             kernel = load_kernel("memgym.envs.t_maze.kernel")
-            settings, _, records, floats, ints, *_ = self._blocks
-            kernel.enter_corridors(index, settings, records, floats, ints)
+            settings, _, records, floats, ints, marks, _ = self._blocks
+            kernel.start(index, settings, records, floats, ints, marks)
         elif index.size:
             self._enter_corridors(index, np.zeros(index.size, np.int64))
 
@@ -242,11 +266,12 @@ class EndlessTMazeVector(ControlVectorEnv):
         kernel = load_kernel("memgym.envs.t_maze.kernel")
         settings, rewards, *state = self._blocks
         before = self._flagged
-        self._list[: before.size] = before
+        if before is not self._listed:  # a reset made another list
+            self._list[: before.size] = before
         number = kernel.play(actions, settings, rewards, before.size, *state)
         if number < 0:
             raise self._refusal()
-        self._flagged = self._list[:number]
+        self._flagged = self._listed = self._list[:number]
 
     def _play_arrays(self, actions: NDArray[np.integer]) -> None:
         """`_play` in numpy. It marks what became of everyone, as comparing bytes costs less than short lists."""
@@ -282,10 +307,12 @@ class EndlessTMazeVector(ControlVectorEnv):
         np.equal(actions, FORWARD, out=moved)
         np.greater(moved, standing, out=moved)
         np.greater(standing, self._ended, out=standing)
-        np.add(self._x, moved, out=self._x)
+        moves = self._moves
+        np.copyto(moves, moved)
+        np.add(self._x, moves, out=self._x)
         np.divide(self._x, np.float32(self.arguments.corridor_length), out=self._obs[0])
         signs = self._obs[1 : 1 + int(self.arguments.num_cues)]
-        np.multiply(signs, ~moved, out=signs)  # who moved sees no cue any more
+        np.multiply(signs, np.subtract(1, moves, out=moves), out=signs)  # who moved sees no cue any more
         if self.arguments.rewriting == "distractor":
             met = np.flatnonzero(moved & (self._x == self._place))
             self._obs[self._distractor[met], met] = 1.0
@@ -299,7 +326,7 @@ class EndlessTMazeVector(ControlVectorEnv):
 
     def _turn(self, index: Index, action: NDArray[np.integer]) -> tuple[Index, NDArray[np.int64]]:
         """Act at the junction, for the environments of `index`: who enters a further corridor, and its number."""
-        size = int(self.arguments.num_cues) + 1
+        size, action = int(self.arguments.num_cues) + 1, action.astype(np.int64)
         outcome = self._outcomes.take((action * size + self._cue[index]) * size + self._older[index])
         self._reward[index] = self._outcome_rewards.take(outcome)
         self._outcome[index] = outcome
