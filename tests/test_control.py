@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import tracemalloc
 from typing import Any
 
 import gymnasium as gym
@@ -150,6 +151,23 @@ def test_a_copy_is_written_again_only_when_nobody_holds_it(hold) -> None:
         assert copies.of(values).ctypes.data != address
     del held
     assert address in {copies.of(values).ctypes.data for _ in range(2)}
+
+
+@pytest.mark.parametrize("env_id", VECTOR_ENVIRONMENTS)
+def test_a_compiled_step_allocates_nothing_of_the_size_of_the_batch(env_id) -> None:
+    pytest.importorskip("numba", reason="numba is not installed: pip install 'memgym[speed]'")
+    env = make_vec(env_id, 100_000, copy=False, backend="numba")
+    env.reset(seed=0)
+    env.action_space.seed(0)
+    actions = [env.action_space.sample() for _ in range(4)]
+    for action in actions:
+        env.step(action)
+    tracemalloc.start()
+    for action in actions:
+        env.step(action)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 50_000, f"{peak} bytes for 100,000 environments"
 
 
 def test_what_a_caller_does_to_a_returned_array_stays_with_the_caller() -> None:
