@@ -55,9 +55,9 @@ def play(actions, settings, rewards, flagged, records, floats, ints, marks, rewa
     """One step of every environment; those flagged, the ended ones, start anew where the settings say so.
 
     Returns how many are flagged then; -1, with nothing done, for an action out of range. Dense loops over few
-    arrays each, which the compiler turns into SIMD, and walks over short lists. A walk costs what it takes to
-    fetch a cache line for each number that it touches, so it touches few: the record of an environment, and an
-    outcome instead of seven flags.
+    arrays each, which the compiler turns into SIMD, and walks over short lists. What decided over the speed:
+    finding who stands at a junction without a branch for each, a byte for what a step comes to, from which the
+    seven flags follow in dense loops, and rewards put back where they differed instead of all written anew.
     """
     n, num_cues, mode = len(reward), settings[_NUM_CUES], settings[_MODE]
     x, length, obs = floats[_X], floats[_LENGTH], floats[_OBS:]
