@@ -38,10 +38,15 @@ AGENTS = Registry(
 def make_agent(name: str, **config: Any) -> Any:
     """Build an agent by registered name or ``"module:attr"``; `config` goes to its constructor.
 
+    A file that `MemoryPPO` saved is an agent as well, by its name, ``"runs/lstm.safetensors"``.
+
     Raises:
         UnknownName: no such agent; the message suggests near matches.
         DependencyMissing: the agent needs an extra that is not installed.
+        WeightsInvalid: a file that is missing or damaged.
     """
+    if name.endswith(".safetensors"):
+        name, config = "memgym.agents.ppo:load_agent", {"weights": name, **config}
     return AGENTS.resolve(name)(**config)
 
 

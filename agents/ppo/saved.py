@@ -162,6 +162,7 @@ def mark_from_tensors(
         stream = [tensors["stream/0"], *([tensors["stream/1"]] if "stream/1" in tensors else [])]
         if any(state.dtype != torch.uint8 or state.dim() != 1 for state in stream):
             raise ValueError("the random stream is not one")
+        torch.Generator().set_state(stream[0])  # refuses what is none
         position = None
         if "env_seed" in content:
             position = _read_position(content["env_seed"], tensors, policy, num_envs, device)
