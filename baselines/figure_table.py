@@ -58,11 +58,9 @@ def draw_table(recipe: Recipe, runs: list[dict[str, Any]]) -> "Figure":
         axes.axhline(len(table) - 1.5, color="white", linewidth=3)
         axes.spines[:].set_visible(False)
         start = part.stop
-    count = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
-    figure.suptitle(
-        f"{recipe.title}\nmedian over {count} seed{'' if seeds == [1] else 's'}   (* never trained on)",
-        fontsize=11,
-    )
+    numbers = str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+    count = "one seed" if seeds == [1] else f"median over {numbers} seeds"
+    figure.suptitle(f"{recipe.title}\n{count}   (* never trained on)", fontsize=11)
     return figure
 
 
