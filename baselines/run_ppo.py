@@ -14,6 +14,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 import memgym  # noqa: F401
 from memgym.agents.nn.forgetting import EmbeddingForgetting
 from memgym.agents.ppo import MemoryPPO
+from memgym.agents.ppo.errors import TrainingDiverged
 from memgym.agents.sb3 import success_rate
 from memgym.baselines.recipe import RecipeInvalid, Run
 from memgym.core.arguments import check_number
@@ -40,9 +41,9 @@ def run_ppo(run: Run, checkpoint: Path) -> dict[str, Any]:
         checkpoint: a name for the files that an interrupted run goes on from; they are removed at the end.
 
     Returns:
-        Results by evaluation, the learning curve (environment steps, share of successes among the training
-        episodes since the last point), CPU seconds of training, parameters, bytes of memory, environment steps,
-        versions.
+        Results by evaluation, the learning curve (environment steps, share of successes among the training episodes
+        since the last point), how training diverged or None, CPU seconds of training, parameters, bytes of memory,
+        environment steps, versions.
 
     Raises:
         RecipeInvalid: an argument that `MemoryPPO` or the environment does not take.
@@ -57,19 +58,19 @@ def run_ppo(run: Run, checkpoint: Path) -> dict[str, Any]:
         if "forgetting" in settings:
             settings["forgetting"] = EmbeddingForgetting(**settings["forgetting"])
         progress = _Progress(checkpoint, total)
+        num_envs = settings.pop("n_envs", 128)
+
+        def fresh() -> MemoryPPO:
+            return MemoryPPO(cell, _make_envs(stages[0][1], num_envs), seed=run.seed, **settings)
+
         model = progress.resume(stages)
         if model is None:
-            envs = _make_envs(stages[0][1], settings.pop("n_envs", 128))
-            model = MemoryPPO(cell, envs, seed=run.seed, **settings)
+            model = fresh()
             if foresight:
                 model.pretrain(foresight)
-        for stage in range(progress.stage, len(stages)):
-            end, env = stages[stage]
-            if stage > progress.stage:
-                model.set_env(_make_envs(env, model.n_envs))
-            progress.stage = stage
-            if end > model.num_timesteps:
-                model.learn(end - model.num_timesteps, callback=progress, schedule_end=total)
+        diverged = _learn(model, stages, progress)
+        if diverged:  # what is judged are the last weights that were kept
+            model = progress.resume(stages) or fresh()
     except (KeyError, TypeError, ValueError) as error:
         raise RecipeInvalid(f"run {run.name}: {error}") from error
     content = {
@@ -77,6 +78,7 @@ def run_ppo(run: Run, checkpoint: Path) -> dict[str, Any]:
             {"env": env, "score": success_rate(model, _make_test_envs(env, run.episodes), EVALUATION_SEED)}
             for env in run.evaluations
         ],
+        "diverged": diverged,
         "curve": progress.curve,
         "cpu_seconds": round(progress.cpu_seconds, 1),
         "params": model.card.parameters,
@@ -86,6 +88,22 @@ def run_ppo(run: Run, checkpoint: Path) -> dict[str, Any]:
     }
     progress.remove()
     return content
+
+
+def _learn(model: MemoryPPO, stages: list[tuple[int, dict[str, Any]]], progress: "_Progress") -> str | None:
+    """Learn what is left of all stages; how it diverged, which is a result too, or None."""
+    total = stages[-1][0]
+    try:
+        for stage in range(progress.stage, len(stages)):
+            end, env = stages[stage]
+            if stage > progress.stage:
+                model.set_env(_make_envs(env, model.n_envs))
+            progress.stage = stage
+            if end > model.num_timesteps:
+                model.learn(end - model.num_timesteps, callback=progress, schedule_end=total)
+    except TrainingDiverged as error:
+        return f"after {model.num_timesteps} steps: {error}"
+    return None
 
 
 def _foresight_steps(share: Any, total: int) -> int:

@@ -47,6 +47,7 @@ MODULES = Registry(
         "mamba": "memgym.agents.nn.mamba:Mamba",
         "ffm": "memgym.agents.nn.ffm:FFM",
         "shm": "memgym.agents.nn.shm:SHM",
+        "slots": "memgym.agents.nn.slots:SlotMemory",
         "bmojo": "memgym.agents.nn.bmojo:BMojo",
         "engram": "memgym.agents.nn.engram:EngramMemory",
         "sparsey": "memgym.agents.nn.sparsey:Sparsey",

@@ -64,11 +64,13 @@ class InputForgetting:
         self._steps = settings.n_epochs * min(settings.n_minibatches, num_envs)
 
     @classmethod
-    def of(cls, blueprint: Blueprint, encoder: nn.Linear) -> "InputForgetting | None":
+    def of(cls, blueprint: Blueprint, encoder: nn.Module) -> "InputForgetting | None":
         """As a blueprint says; None where nothing is forgotten."""
         plan = blueprint
         if plan.forgetting is None:
             return None
+        if not isinstance(encoder, nn.Linear):
+            raise ValueError("forgetting is of the weights of a linear encoder: leave entities out.")
         return cls(plan.forgetting, plan.observation_space, encoder, plan.settings, plan.n_envs)
 
     def apply(self, num_updates: int, optimizer: torch.optim.Optimizer) -> bool:

@@ -6,19 +6,19 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from memgym.agents.nn import make_memory
 from memgym.agents.nn.backbone import MemoryBackbone
 from memgym.agents.nn.module import State
 from memgym.agents.nn.observation_ids import ObservationIds
+from memgym.agents.ppo.encoder import make_encoder
 from memgym.agents.ppo.settings import PolicySize
 
 __all__ = ["MemoryPolicy"]
 
 
 class MemoryPolicy(nn.Module):
-    """Actor and critic on one stream: a linear layer with ReLU, blocks with memories, one linear head.
+    """Actor and critic on one stream: an encoder, blocks with memories, one linear head.
 
     Args:
         obs_size: numbers in an observation.
@@ -42,15 +42,16 @@ class MemoryPolicy(nn.Module):
         super().__init__()
         size = int(sizes.size)
         self.num_logits = num_logits
-        self.encoder = nn.Linear(obs_size, size)
+        self.encoder = make_encoder(obs_size, sizes)
         memories = [make_memory(cell, size, size, **module_kwargs) for _ in range(int(sizes.num_layers))]
         self.backbone = MemoryBackbone(size, memories, ffn_mult=int(sizes.ffn_mult))
         self.head = nn.Linear(size, num_logits + 1)
         self.aux_sizes = dict(aux_sizes)
         self.aux_head = nn.Linear(size, sum(map(prod, aux_sizes.values()))) if aux_sizes else None
         self.ids = ObservationIds(obs_size) if self.backbone.needs_ids else None
-        nn.init.orthogonal_(self.encoder.weight, 2.0**0.5)
-        nn.init.zeros_(self.encoder.bias)
+        if isinstance(self.encoder, nn.Linear):
+            nn.init.orthogonal_(self.encoder.weight, 2.0**0.5)
+            nn.init.zeros_(self.encoder.bias)
         with torch.no_grad():  # nearly uniform actions at first
             nn.init.orthogonal_(self.head.weight[:num_logits], 0.01)
             nn.init.orthogonal_(self.head.weight[num_logits:], 1.0)
@@ -63,13 +64,13 @@ class MemoryPolicy(nn.Module):
     def step(self, rows: Tensor, state: State, reset: Tensor | None = None) -> tuple[Tensor, State]:
         """Logits with the value in the last column, shape (B, num_logits + 1), for observations (B, obs_size)."""
         ids = None if self.ids is None else self.ids(rows)
-        x, state = self.backbone.step(functional.relu(self.encoder(rows)), state, reset, ids=ids)
+        x, state = self.backbone.step(self.encoder(rows), state, reset, ids=ids)
         return self.head(x), state
 
     def forward(self, rows: Tensor, state: State, reset: Tensor) -> tuple[Tensor, Tensor]:
         """The same for sequences, shape (T, B, num_logits + 1), and the stream under the head."""
         ids = None if self.ids is None else self.ids(rows)
-        x, _ = self.backbone(functional.relu(self.encoder(rows)), state, reset, ids=ids)
+        x, _ = self.backbone(self.encoder(rows), state, reset, ids=ids)
         return self.head(x), x
 
     def tell(self, stream: Tensor) -> dict[str, Tensor]:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
-from torch import Tensor, nn
+from torch import Tensor
 
 from memgym.agents.nn.pretraining import ObservedSequences, pretrain
 from memgym.agents.ppo.actions import Categoricals
@@ -96,7 +96,7 @@ def pretrain_policy(
     rollouts = math.ceil(total_timesteps / (settings.n_steps * env.num_envs))
     source = _Rollouts(env, policy, blueprint, parts, updates)
     losses = pretrain(
-        nn.Sequential(policy.encoder, nn.ReLU()),
+        policy.encoder,
         policy.backbone,
         source,
         num_updates=rollouts * updates,
@@ -148,7 +148,7 @@ class _Rollouts:
             order = torch.randperm(self.env.num_envs, generator=self._generator)
             self._order = list(order.tensor_split(self.parts))
         chosen = self._order[place % self.parts]
-        device = self.policy.encoder.weight.device
+        device = self.policy.head.weight.device
         rows = self._rows.index_select(1, chosen).to(device)
         reset = self._ended[2 - self._delay :][: self.steps + 1].index_select(1, chosen).to(device)
         return ObservedSequences(rows, reset, None if self.policy.ids is None else self.policy.ids(rows))

@@ -6,10 +6,14 @@ from typing import Any
 
 from memgym.core.arguments import check_integer, check_number
 
-__all__ = ["PolicySize", "Schedule", "Settings", "value_at"]
+__all__ = ["Entities", "PolicySize", "Schedule", "Settings", "value_at"]
 
 Schedule = float | tuple[float, float]
 """A number, or the pair (first, last) of one that changes linearly over the training."""
+
+
+Entities = tuple[int, int, int]
+"""From which number on an observation lists entities, how many, and how many numbers the code of each has."""
 
 
 def value_at(schedule: Schedule, progress: float) -> float:
@@ -47,6 +51,8 @@ class PolicySize:
         size: width of the stream between encoder and heads.
         num_layers: blocks, each with a memory.
         ffn_mult: hidden width of a block's feed-forward layers, as a multiple of `size`.
+        entities: where an observation lists entities: from which number on, how many rows of equal length, and how
+            many numbers the code of each is to have; see `EntityEncoder`. None to read it as it stands.
 
     Raises:
         ValueError: a size outside its range.
@@ -55,11 +61,18 @@ class PolicySize:
     size: int = 64
     num_layers: int = 1
     ffn_mult: int = 2
+    entities: Entities | None = None
 
     def __post_init__(self) -> None:
         check_integer("size", self.size, 1, 8192)
         check_integer("num_layers", self.num_layers, 1, 64)
         check_integer("ffn_mult", self.ffn_mult, 1, 16)
+        if self.entities is not None:
+            if not isinstance(self.entities, tuple | list) or len(self.entities) != 3:
+                raise ValueError(f"entities are three integers (first, count, code), not {self.entities!r}.")
+            for number, low in zip(self.entities, (0, 1, 1), strict=True):
+                check_integer("entities", number, low, 8192)
+            object.__setattr__(self, "entities", tuple(self.entities))
 
 
 @dataclass(frozen=True)
