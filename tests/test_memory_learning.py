@@ -81,6 +81,8 @@ EXPECTED = {
     "transformer-bfp": Expected(at_least(0.9)),
     "transformer-elastic": Expected(at_least(0.75)),
     "bmojo": Expected(at_least(0.9), at_least(0.8)),
+    # slots: an address for each key
+    "slots": Expected(at_least(0.9), rewrite_updates=600, config={"hidden": 24}),
     "cmr": Expected(repeat4=at_least(0.9), repeat4_updates=150),
 }
 # Registered memories that these tasks say nothing about, each with the reason.

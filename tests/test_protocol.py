@@ -481,7 +481,11 @@ def test_too_long_a_line_and_too_large_a_file_are_refused(
 
 
 @pytest.mark.parametrize("file", [EPISODES, TRACE, "timings.jsonl.gz"])
-@pytest.mark.parametrize("data", [b"plain", b"\x1f\x8b\x08\x00", gzip.compress(b"{}\n" * 99)[:-9]])
+@pytest.mark.parametrize(
+    "data",
+    [b"plain", b"\x1f\x8b\x08\x00", gzip.compress(b"{}\n" * 99, mtime=0)[:-9]],
+    ids=["plain", "header", "cut"],
+)
 def test_file_that_is_not_gzip_is_a_named_error(bundle: Path, file: str, data: bytes) -> None:
     rewrite_file(bundle, file, data)
     with pytest.raises(ResultError, match=file.split("/")[-1].split(".")[0]):
