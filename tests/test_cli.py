@@ -57,7 +57,7 @@ def test_list_names_everything() -> None:
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["list", "cakes"], "Known: envs, agents, suites, datasets"),
+        (["list", "cakes"], "Known: envs, agents, memories, suites, datasets, recipes"),
         (["evaluate", "-a", "recensy", "-s", "dialogue", "-o", "x"], "Did you mean 'recency'"),
         (["evaluate", "-a", "random", "-s", "dialog", "-o", "x"], "Did you mean 'dialogue'"),
         (["verify", "nowhere"], "is not a folder of result bundles"),
