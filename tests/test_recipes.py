@@ -2,12 +2,15 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 pytest.importorskip("torch", reason="recipes train with torch")
 
+from memgym.agents.ppo.errors import TrainingDiverged
+from memgym.agents.ppo.update import Updater
 from memgym.baselines import run_ppo as runner
 from memgym.baselines.figure import draw_recipe
 from memgym.baselines.recipe import Recipe, RecipeInvalid, load_recipe, recipe_names
@@ -53,6 +56,28 @@ def tiny(tmp_path: Path) -> Recipe:
     path = tmp_path / "tiny.toml"
     path.write_text(TINY)
     return load_recipe(str(path))
+
+
+def test_a_run_that_diverges_is_judged_by_the_last_weights_that_were_kept(
+    tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    update, calls = Updater.update, []
+
+    def explode(self: Updater, *arguments: Any) -> dict[str, float]:
+        calls.append(1)
+        if len(calls) == 5:
+            raise TrainingDiverged("the loss is inf")
+        return update(self, *arguments)
+
+    monkeypatch.setattr(Updater, "update", explode)
+    (file,) = train(tiny, tmp_path, only={"cell": "gru"})
+    found = json.loads(file.read_text())
+    assert found["diverged"].endswith("the loss is inf")
+    # four whole rollouts of 16 environments; the resets between episodes do not count
+    assert found["env_steps"] == found["curve"]["steps"][-1] <= 4 * 16 * 8
+    assert all(0 <= one["score"] <= 1 for one in found["results"])
+    assert sorted(tmp_path.iterdir()) == sorted({file, tmp_path / "tiny.toml"})
+    assert "diverged" in json.loads(as_json(tiny, tmp_path))["runs"][0]
 
 
 @pytest.mark.parametrize("name", recipe_names())
