@@ -1,6 +1,8 @@
 """Shared fixtures: the real data, where it is on this machine."""
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,19 @@ BESIDE = Path(__file__).parents[2] / "shared" / "data"
 
 if "MEMGYM_DATA" not in os.environ and BESIDE.is_dir():
     os.environ["MEMGYM_DATA"] = str(BESIDE)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Torch computes on one thread: tests run side by side, and more threads would wait for each other."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -33,14 +33,6 @@ CUE_BLIND = 0.125 + 4 * np.sqrt(0.125 * 0.875 / EPISODES)
 COMMITTED_STUDY = json.loads(expected_file("memory_actions_n5_l10").read_text())
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def unseen(num_corridors: int, **arguments: Any) -> gym.vector.VectorEnv:
     return gym.make_vec(
         ENV_ID,

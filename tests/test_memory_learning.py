@@ -161,14 +161,6 @@ def learn(task: Task, name: str, seed: int) -> float:
     return model.accuracy(make(1000 + seed, 256, 64, 0.0), 1)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def cases() -> list[tuple[Task, str]]:
     """What is trained: registered memories on tasks that they have a bound on."""
     return [

@@ -24,14 +24,6 @@ from memgym.wrappers.memory_actions import MemoryActions, MemoryActionsVector  #
 ENV_ID = "memgym/EndlessTMaze-v0"
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def make_envs(num_envs: int = 8, env_id: str = ENV_ID, **arguments: Any) -> Any:
     return gym.make_vec(env_id, num_envs=num_envs, backend="numpy", **arguments)
 

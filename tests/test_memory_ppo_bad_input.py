@@ -22,14 +22,6 @@ SAME, NEXT = AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP
 MODES = pytest.mark.parametrize("mode", [SAME, NEXT], ids=lambda mode: mode.name)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 class Clock(gym.Env):
     """Shows how many steps of the episode are over, which is truncated after `length`.
 

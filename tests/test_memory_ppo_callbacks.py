@@ -24,14 +24,6 @@ ENV_ID = "memgym/EndlessTMaze-v0"
 ROLLOUT = 4 * 8
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def make_envs(num_envs: int = 4, **arguments: Any) -> gym.vector.VectorEnv:
     short = {"num_corridors": 1, "corridor_length": 2, "backend": "numpy"}
     return gym.make_vec(ENV_ID, num_envs=num_envs, **{**short, **arguments})

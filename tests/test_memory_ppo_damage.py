@@ -27,14 +27,6 @@ class MyCell(GRU):
     """Of somebody else's package."""
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def make_envs(**arguments: Any) -> Any:
     short = {"num_corridors": 2, "corridor_length": 2, "backend": "numpy"}
     return gym.make_vec("memgym/EndlessTMaze-v0", **{"num_envs": 6, **short, **arguments})

@@ -22,14 +22,6 @@ SAME, NEXT = AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP
 ROLLOUT = 6 * 8
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def make_envs(mode: AutoresetMode = SAME, env_id: str = "memgym/EndlessTMaze-v0", **arguments: Any) -> Any:
     short = {"num_corridors": 2, "corridor_length": 2} if "TMaze" in env_id else {}
     return gym.make_vec(

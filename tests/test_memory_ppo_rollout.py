@@ -23,14 +23,6 @@ MODES = pytest.mark.parametrize("mode", [SAME, NEXT], ids=lambda mode: mode.name
 GAMMA, LAMBDA = 0.9, 0.8
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 class Clock(gym.Env):
     """Shows how many steps of the episode are over, and what ended the last one; the actions do not matter.
 

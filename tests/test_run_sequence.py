@@ -71,14 +71,6 @@ line = "train.cell"
 """
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture
 def tiny(tmp_path: Path) -> Recipe:
     path = tmp_path / "tiny.toml"

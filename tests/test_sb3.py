@@ -15,7 +15,6 @@ from memgym.agents import make_agent
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("sb3_contrib")
-torch.set_num_threads(1)
 
 from stable_baselines3 import PPO  # noqa: E402
 from stable_baselines3.common.env_checker import check_env  # noqa: E402

@@ -21,14 +21,6 @@ ENV_ID = "memgym/KeyValueRewriting-v0"
 SMALL = {"num_steps": 16, "num_keys": 4, "capacity": 2, "vocabulary": 2}
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def batches(**arguments: Any) -> SequenceBatches:
     return SequenceBatches(ENV_ID, **{"batch_size": 16, "backend": "numpy", **SMALL, **arguments})
 

@@ -20,14 +20,6 @@ from memgym.agents.sequence_model import SequenceModel  # noqa: E402
 from memgym.envs.streams import SequenceBatches  # noqa: E402
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def batches(seed: int = 0) -> SequenceBatches:
     return SequenceBatches(
         "memgym/KeyValueRewriting-v0", batch_size=16, seed=seed, backend="numpy", num_steps=16
