@@ -21,6 +21,7 @@ TRAINERS = {
     "sequence": "memgym.baselines.run_sequence:run_sequence",
 }
 SCHEMA = "memgym-run/1"
+UNDER_WAY = ".checkpoint"  # after a run's name: what it goes on from, in files with endings of their own
 MAX_BYTES = 1 << 26
 
 
@@ -55,7 +56,7 @@ def train(
 def run_one(run: Run, out: Path) -> None:
     """Train one run and write its result."""
     trainer = load_object(TRAINERS[run.trainer])
-    result = trainer(run, out / f"{run.name}.checkpoint")
+    result = trainer(run, out / f"{run.name}{UNDER_WAY}")
     content = {"schema": SCHEMA, "digest": run.digest, **vars(run), **result}
     write_atomically(result_file(out, run), json.dumps(content).encode() + b"\n")
 
@@ -66,13 +67,15 @@ def result_file(out: Path, run: Run) -> Path:
 
 
 def read_runs(out: Path) -> list[dict[str, Any]]:
-    """All finished runs of a folder, in the order of their names.
+    """All finished runs of a folder, in the order of their names; those under way are passed over.
 
     Raises:
         ResultInvalid: there is none, or a file is not a run's result.
     """
     runs = []
     for path in sorted(out.glob("*.json")):
+        if path.stem.endswith(UNDER_WAY):
+            continue
         if path.stat().st_size > MAX_BYTES:
             raise ResultInvalid(f"{path} is larger than {MAX_BYTES} bytes: no run is.")
         try:

@@ -9,13 +9,14 @@ from typer.testing import CliRunner
 
 pytest.importorskip("torch", reason="recipes train with torch")
 
+from memgym.agents.ppo import MemoryPPO
 from memgym.agents.ppo.errors import TrainingDiverged
 from memgym.agents.ppo.update import Updater
 from memgym.baselines import run_ppo as runner
 from memgym.baselines.figure import draw_recipe
 from memgym.baselines.recipe import Recipe, RecipeInvalid, load_recipe, recipe_names
 from memgym.baselines.summary import as_json, recipe_runs, table
-from memgym.baselines.train import result_file, train
+from memgym.baselines.train import read_runs, result_file, train
 from memgym.cli.main import app
 from memgym.errors import ResultInvalid
 
@@ -56,6 +57,13 @@ def tiny(tmp_path: Path) -> Recipe:
     path = tmp_path / "tiny.toml"
     path.write_text(TINY)
     return load_recipe(str(path))
+
+
+def test_a_run_under_way_is_passed_over(tiny: Recipe, tmp_path: Path) -> None:
+    (done,) = train(tiny, tmp_path, only={"cell": "mlp"})
+    open_run = tiny.runs(only={"cell": "gru"})[0]
+    MemoryPPO("gru", "memgym/EndlessTMaze-v0", n_envs=2).save(tmp_path / f"{open_run.name}.checkpoint")
+    assert [run["digest"] for run in read_runs(tmp_path)] == [json.loads(done.read_text())["digest"]]
 
 
 def test_a_run_that_diverges_is_judged_by_the_last_weights_that_were_kept(
