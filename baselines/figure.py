@@ -96,8 +96,12 @@ def _draw_lines(recipe: Recipe, runs: list[dict[str, Any]], names: dict[str, str
     figure.supxlabel(_short(names["x"]), fontsize=10)
     figure.supylabel("score", fontsize=10)
     figure.suptitle(recipe.title, fontsize=11)
-    handles, labels = panels[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, title=_short(names["line"]), loc="outside right center", frameon=False)
+    shown: dict[str, Any] = {}  # a panel may lack some of the lines
+    for axes in panels.flat:
+        shown |= {label: handle for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    figure.legend(
+        shown.values(), shown.keys(), title=_short(names["line"]), loc="outside right center", frameon=False
+    )
     return figure
 
 
