@@ -111,6 +111,8 @@ def _read_only(text: str) -> tuple[str, str]:
 
 def _print_table(console: Console, recipe: object, folder: Path) -> None:
     rows = load_object("memgym.baselines.summary:table")(recipe, folder)
+    if not console.is_terminal:  # a file has no edge to fold at
+        console.width = 200
     table = Table(*rows[0], title=getattr(recipe, "title", ""))
     for row in rows[1:]:
         table.add_row(*row)
