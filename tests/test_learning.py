@@ -227,7 +227,7 @@ def test_ppo_without_memory_stays_at_the_cue_blind_line():
 @pytest.mark.slow
 def test_memory_actions_are_learned_from_scratch_and_only_where_memory_shows():
     found = []
-    for seed in (0, 1):  # a second try: rounding differs between processors, and one seed in several may fail
+    for seed in (0, 1):  # a second try: one seed in several may fail
         _, run = train_ppo_memory.train(train_ppo_memory.Config(seed=seed))
         found.append(run["eval"]["success_n3"])
         if found[-1] >= 0.9:
