@@ -22,9 +22,9 @@ class SlotMemory(MemoryModule):
     Of an input come J candidates. A slot and a candidate go together the better, the more the candidate is like
     what the slot holds, and the more the input itself says so (an address). The matching is one to one, softly
     (Sinkhorn iterations): a candidate that is already somewhere goes there again, so what is new goes where something
-    has vanished. A gate for each slot, from what it holds,
-    what it is offered and the input, then decides whether the slot is rewritten: s = s + g (c - s). What is read is
-    a mixture of slots for each of a few heads, beside all slots and the input.
+    has vanished. A gate for each slot, from what it holds, what it is offered and the input, then decides whether the
+    slot is rewritten: s = s + g (c - s). What is read is a mixture of slots for each of a few heads, beside all slots
+    and the input.
 
     The mechanism is ours. Soft one-to-one matching: Mena et al. 2018, arXiv 1802.08665.
 

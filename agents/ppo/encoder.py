@@ -14,15 +14,7 @@ OCTAVES = 2  # sines and cosines of pi x and 2 pi x
 
 
 class FlatEncoder(nn.Linear):
-    """A linear layer with ReLU.
-
-    Args:
-        obs_size: numbers in an observation.
-        size: width of the stream.
-    """
-
-    def __init__(self, obs_size: int, size: int) -> None:
-        super().__init__(obs_size, size)
+    """A linear layer with ReLU, from the numbers of an observation to the width of the stream."""
 
     def forward(self, rows: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The stream, shape (..., size), for observations (..., obs_size)."""
