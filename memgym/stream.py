@@ -56,6 +56,8 @@ class Question:
         evidence: ids of the items that the answer follows from.
         stale: values that were right once and are not any more.
         forbidden: values that somebody asked to forget.
+        planted: values that text of no authority (an injected instruction, a false claim) tries to have answered.
+        hops: facts that have to be put together.
         meta: what else a scorer needs, e.g. a dataset's category number.
     """
 
@@ -69,6 +71,8 @@ class Question:
     evidence: tuple[str, ...] = ()
     stale: tuple[str, ...] = ()
     forbidden: tuple[str, ...] = ()
+    planted: tuple[str, ...] = ()
+    hops: int = 1
     meta: Mapping[str, Any] = field(default_factory=dict)
 
 
