@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memgym.core.scorer import exact_match, is_abstention, normalise, score_answer, token_f1
 from memgym.errors import MemgymError, UnknownName
 from memgym.registry import Registry, load_object
 from memgym.rng import CounterRNG, draw, draw_array, episode_key, episode_keys, mix64, seed_keys
+from memgym.scoring import exact_match, is_abstention, normalise, score_answer, token_f1
 from memgym.spaces import UnicodeText
 from memgym.stream import UNKNOWN, Question
 

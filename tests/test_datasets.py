@@ -160,4 +160,4 @@ def test_an_unknown_dataset_gets_a_suggestion() -> None:
     with pytest.raises(UnknownName, match="Did you mean 'locomo10'"):
         get_dataset("locomo")
     with pytest.raises(UnknownName, match="not a DatasetInfo"):
-        get_dataset("memgym.datasets.locomo:CATEGORIES")
+        get_dataset("memgym.datasets.locomo:MONTHS")

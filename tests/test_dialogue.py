@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memgym.checks import play_by_name
-from memgym.core.scorer import score_answer
 from memgym.envs.dialogue import DialogueMemory
 from memgym.memory.reader import extractive_reader, resolve_date
 from memgym.rng import episode_key
+from memgym.scoring import score_answer
 from memgym.stream import UNKNOWN, Item, Question, format_date
 from memgym.worlds.dialogue import QUESTION_TYPES, DialogueConfig, DialogueWorld, lexicon
 

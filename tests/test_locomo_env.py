@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from memgym.datasets.locomo import Conversation, locomo_score
+from memgym.datasets.locomo import Conversation
 from memgym.envs.locomo import LoCoMo
 from memgym.errors import DatasetMissing
 from memgym.memory import MemoryOp, OpKind, as_action
 from memgym.memory.lexical import LexicalIndex
+from memgym.scoring.locomo import locomo_score
 from memgym.stream import UNKNOWN, Question
 
 

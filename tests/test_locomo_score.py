@@ -5,8 +5,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from memgym.datasets.locomo import CATEGORIES, Conversation, locomo_score, scored_gold
+from memgym.datasets.locomo import Conversation
 from memgym.memory import lexical
+from memgym.scoring.locomo import CATEGORIES, locomo_score, scored_gold
 from memgym.stream import UNKNOWN
 
 # ---------------------------------------------------------------------- score

@@ -11,21 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from memgym.datasets.base import DatasetInfo, verify
-from memgym.datasets.locomo_score import CATEGORIES, load_stemmer, locomo_score, scored_gold
 from memgym.errors import DatasetCorrupt, DatasetError
+from memgym.scoring.locomo import CATEGORIES
 
 __all__ = [
-    "CATEGORIES",
     "INFO",
     "Conversation",
     "LoCoMoQuestion",
     "Session",
     "Turn",
     "load_locomo",
-    "load_stemmer",
-    "locomo_score",
     "parse_locomo",
-    "scored_gold",
 ]
 
 INFO = DatasetInfo(

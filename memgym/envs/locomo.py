@@ -4,18 +4,11 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from memgym.core.scorer import is_abstention
-from memgym.datasets.locomo import (
-    CATEGORIES,
-    Conversation,
-    LoCoMoQuestion,
-    load_locomo,
-    load_stemmer,
-    locomo_score,
-    scored_gold,
-)
+from memgym.datasets.locomo import Conversation, LoCoMoQuestion, load_locomo
 from memgym.envs.text import Reader, TextMemoryEnv
 from memgym.rng import CounterRNG, episode_key, stream_id
+from memgym.scoring import is_abstention
+from memgym.scoring.locomo import CATEGORIES, load_stemmer, locomo_score, scored_gold
 from memgym.stream import UNKNOWN, Item, Question, Verdict
 
 __all__ = ["LoCoMo"]
@@ -52,7 +45,7 @@ class LoCoMo(TextMemoryEnv):
     | answer | the answer, read on a question |
 
     ## Rewards
-    0 on a turn; on a question the benchmark's own score, from 0 to 1 (`memgym.datasets.locomo.locomo_score`).
+    0 on a turn; on a question the benchmark's own score, from 0 to 1 (`memgym.scoring.locomo.locomo_score`).
 
     | category | questions | score |
     | --- | --- | --- |

@@ -10,12 +10,12 @@ import numpy as np
 from gymnasium import spaces
 
 from memgym.core.env import MemoryEnv, check_split
-from memgym.core.scorer import score_answer
 from memgym.errors import InvalidOperation
 from memgym.memory import Hit, MemoryEngine, MemoryEntry, MemoryOp, OpKind, as_action
 from memgym.memory.lexical import content_words, stems
 from memgym.memory.ops import dump_attrs
 from memgym.memory.reader import extractive_reader
+from memgym.scoring import score_answer
 from memgym.spaces import UnicodeText, entry_space, op_space
 from memgym.stream import Item, Question, Verdict
 
