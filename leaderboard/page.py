@@ -34,8 +34,8 @@ STATUSES = {
 RATE_TITLES = {
     "evidence_recall": ("Recall", "fraction of the evidence that the memory held when the question came"),
     "abstained": ("Abstained", "fraction of questions that the agent declined to answer"),
-    "stale": ("Stale", "fraction of questions answered with a value that was right once and is not any more"),
-    "leaked": ("Leaked", "fraction of questions whose answer repeats what was to be forgotten"),
+    "stale": ("Stale", "of the questions about what has changed, the fraction answered with an old value"),
+    "leaked": ("Leaked", "of the questions about what was to be forgotten, the fraction whose answer repeats it"),
 }
 TEMPLATES = files("memgym.leaderboard.templates")
 

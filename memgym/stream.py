@@ -82,7 +82,7 @@ class Verdict(NamedTuple):
     Attributes:
         score: reward, from 0 to 1.
         is_correct: whether it counts as right.
-        metrics: further numbers by name, e.g. ``{"stale": 1.0}``.
+        metrics: further numbers by name, e.g. ``{"stale": 1.0}``; a name is there only where it has a meaning.
     """
 
     score: float

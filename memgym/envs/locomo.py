@@ -152,7 +152,11 @@ class LoCoMo(TextMemoryEnv):
 
     def _score(self, question: Question, answer: str) -> Verdict:
         score = locomo_score(question.meta["category"], answer, question.answer)
-        return Verdict(score, score == 1.0, {"abstained": float(is_abstention(answer))})
+        metrics = {
+            "abstained": float(is_abstention(answer)),
+            "unanswerable": float(question.meta["category"] == 5),
+        }
+        return Verdict(score, score == 1.0, metrics)
 
 
 def _as_question(question: LoCoMoQuestion, id: str, time: str) -> Question:

@@ -12,7 +12,7 @@ from typing import Any
 
 from memgym.errors import DependencyMissing
 
-__all__ = ["CATEGORIES", "load_stemmer", "locomo_score", "scored_gold"]
+__all__ = ["CATEGORIES", "load_stemmer", "locomo_f1", "locomo_score", "scored_gold"]
 
 CATEGORIES = {
     1: "1-multi-hop",
@@ -48,10 +48,22 @@ def locomo_score(category: int, prediction: str, gold: str | int) -> float:
         return float(any(phrase in prediction.lower() for phrase in DECLINES))
     gold = scored_gold(category, gold)
     if category != 1:
-        return _f1(_stems(prediction), _stems(gold))
+        return locomo_f1(prediction, gold)
     guesses = [_stems(part) for part in dict.fromkeys(prediction.split(","))]
     parts = [_stems(part) for part in gold.split(",")]
     return sum(max(_f1(guess, part) for guess in guesses) for part in parts) / len(parts)
+
+
+def locomo_f1(prediction: str, gold: str) -> float:
+    """Token F1 over Porter stems as LoCoMo counts it; commas are deleted and "and" is an article.
+
+    Raises:
+        DependencyMissing: NLTK is not installed.
+
+    >>> locomo_f1("salt and peppers", "the salt, a pepper")
+    1.0
+    """
+    return _f1(_stems(prediction), _stems(gold))
 
 
 def scored_gold(category: int, gold: str | int) -> str:
