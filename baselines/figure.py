@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from memgym.baselines.figure_table import draw_table
+from memgym.baselines.published import Published, load_published
 from memgym.baselines.recipe import Recipe, RecipeInvalid
 from memgym.baselines.summary import recipe_runs, selected
 from memgym.core.result import write_atomically
@@ -25,9 +26,9 @@ def draw_recipe(recipe: Recipe, runs: Path, file: Path) -> None:
     """Draw the finished runs as the recipe's table ``figure`` says, and write them to `file`.
 
     ``x`` names what stands on the horizontal axis, ``line`` what has a colour of its own, ``rows`` and
-    ``columns`` what has panels of its own; each is a name of the grid or of the evaluations. A line is the median
-    over seeds, its band the range. With ``kind = "table"`` the scores on the recipe's axes are a table in colour,
-    with a row for each ``line``.
+    ``columns`` what has panels of its own, one name or a list; names are those of the grid or of the evaluations. A
+    line is the median over seeds, its band the range; crosses are what is published. With ``kind = "table"`` the
+    scores on the recipe's axes are a table in colour, with a row for each ``line``.
 
     Args:
         recipe: whose figure.
@@ -56,7 +57,7 @@ def _is_table(recipe: Recipe) -> bool:
     return recipe.figure.get("kind") == "table"
 
 
-def _draw_lines(recipe: Recipe, runs: list[dict[str, Any]], names: dict[str, str]) -> "Figure":
+def _draw_lines(recipe: Recipe, runs: list[dict[str, Any]], names: dict[str, tuple[str, ...]]) -> "Figure":
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
@@ -65,6 +66,8 @@ def _draw_lines(recipe: Recipe, runs: list[dict[str, Any]], names: dict[str, str
         for run in selected(recipe, runs)
         for one in run["results"]
     ]
+    paper = load_published(recipe)
+    theirs = _published_points(paper) if paper else []
     rows, columns, lines, xs = (_values(points, names[axis]) for axis in ("rows", "columns", "line", "x"))
     size = (1.5 + 3.2 * len(columns), 1.0 + 2.4 * len(rows))
     figure = Figure(figsize=size, dpi=150, layout="constrained")
@@ -73,42 +76,46 @@ def _draw_lines(recipe: Recipe, runs: list[dict[str, Any]], names: dict[str, str
     for (i, row), (j, column) in product(enumerate(rows), enumerate(columns)):
         axes = panels[i, j]
         for k, line in enumerate(lines):
-            chosen = {names["rows"]: row, names["columns"]: column, names["line"]: line}
-            x, values = [], []
-            for place, value in enumerate(xs):
-                wanted = {**chosen, names["x"]: value}
-                scores = [s for point, s in points if all(point.get(n) == v for n, v in wanted.items() if n)]
-                if scores:
-                    x.append(
-                        place + (k - (len(lines) - 1) / 2) * min(0.06, 0.4 / len(lines))
-                    )  # none hides another
-                    values.append((np.median(scores), min(scores), max(scores)))
-            if x:
-                middle, low, high = np.array(values).T
-                look = {"color": colours[k % 10], "linestyle": ("-", "--", ":")[k // 10 % 3]}
-                axes.plot(x, middle, marker="o", markersize=3, label=str(line), **look)
-                axes.fill_between(x, low, high, color=colours[k % 10], alpha=0.15, linewidth=0)
-        title = [f"{_short(n)} {v}" for n, v in ((names["rows"], row), (names["columns"], column)) if n]
-        axes.set_title(", ".join(title), fontsize=9)
-        axes.set_xticks(range(len(xs)), [str(value) for value in xs])
+            colour, shift = colours[k % 10], (k - (len(lines) - 1) / 2) * min(0.06, 0.4 / len(lines))
+            places, spreads, crosses = [], [], []
+            for place, x in enumerate(xs):  # shifted, so that none hides another
+                wanted = {**row, **column, **line, **x}
+                if scores := [score for point, score in points if wanted.items() <= point.items()]:
+                    places.append(place + shift)
+                    spreads.append((np.median(scores), min(scores), max(scores)))
+                crosses += [
+                    (place + shift, score) for point, score in theirs if point.items() <= wanted.items()
+                ]
+            if places:
+                middle, low, high = np.array(spreads).T
+                look = {"color": colour, "linestyle": ("-", "--", ":")[k // 10 % 3]}
+                axes.plot(places, middle, marker="o", markersize=3, label=_value(line), **look)
+                axes.fill_between(places, low, high, color=colour, alpha=0.15, linewidth=0)
+            if crosses:
+                axes.scatter(*zip(*crosses, strict=True), marker="x", s=18, linewidth=1, color=colour)
+        titles = (
+            ", ".join(f"{_short(name)} {value}" for name, value in part.items()) for part in (row, column)
+        )
+        axes.set_title("\n".join(filter(None, titles)), fontsize=9)
+        axes.set_xticks(range(len(xs)), [_value(x) for x in xs])
         axes.set_ylim(-0.03, 1.03)
         axes.spines[["top", "right"]].set_visible(False)
-    figure.supxlabel(_short(names["x"]), fontsize=10)
+    figure.supxlabel(_short(*names["x"]), fontsize=10)
     figure.supylabel("score", fontsize=10)
-    figure.suptitle(recipe.title, fontsize=11)
+    figure.suptitle(recipe.title + (f"\ncrosses: {paper.source}" if paper else ""), fontsize=11)
     shown: dict[str, Any] = {}  # a panel may lack some of the lines
     for axes in panels.flat:
         shown |= {label: handle for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     figure.legend(
-        shown.values(), shown.keys(), title=_short(names["line"]), loc="outside right center", frameon=False
+        shown.values(), shown.keys(), title=_short(*names["line"]), loc="outside right center", frameon=False
     )
     return figure
 
 
-def _names(recipe: Recipe) -> dict[str, str]:
+def _names(recipe: Recipe) -> dict[str, tuple[str, ...]]:
+    """What each axis varies; rows and columns may vary nothing, or several things."""
     if not recipe.figure:
         raise RecipeInvalid(f"recipe {recipe.name!r} has no figure.")
-    names = {axis: recipe.figure.get(axis, "") for axis in ("x", "line", "rows", "columns")}
     known = {**recipe.grid, **recipe.evaluate}
     given = dict(recipe.figure)
     if given.pop("kind", "lines") not in ("lines", "table"):
@@ -119,10 +126,25 @@ def _names(recipe: Recipe) -> dict[str, str]:
         raise RecipeInvalid(
             f"recipe {recipe.name!r}: a table has axes, and a line that is an entry of the grid."
         )
-    for axis, name in given.items():
-        if axis not in names or name.removeprefix("evaluate.") not in known:
-            raise RecipeInvalid(f"recipe {recipe.name!r}: figure has no {axis} = {name!r}.")
+    names: dict[str, tuple[str, ...]] = {"x": (), "line": (), "rows": (), "columns": ()}
+    for axis, value in given.items():
+        listed: list[Any] = value if isinstance(value, list) and axis in ("rows", "columns") else [value]
+        if axis not in names or not all(
+            isinstance(name, str) and name.removeprefix("evaluate.") in known for name in listed
+        ):
+            raise RecipeInvalid(f"recipe {recipe.name!r}: figure has no {axis} = {value!r}.")
+        names[axis] = tuple(listed)
+    if not _is_table(recipe) and not (names["x"] and names["line"]):
+        raise RecipeInvalid(f"recipe {recipe.name!r}: a figure of lines names x and line.")
     return names
+
+
+def _published_points(published: Published) -> list[tuple[dict[str, Any], float]]:
+    return [
+        ({**where, f"evaluate.{published.x}": value}, score)
+        for where, scores in published.rows
+        for value, score in zip(published.values, scores, strict=True)
+    ]
 
 
 def _evaluation(recipe: Recipe, result: dict[str, Any]) -> dict[str, Any]:
@@ -131,8 +153,15 @@ def _evaluation(recipe: Recipe, result: dict[str, Any]) -> dict[str, Any]:
     return {f"evaluate.{key}": result["env"][key.removeprefix("env.")] for key in keys}
 
 
-def _values(points: list[tuple[dict[str, Any], float]], name: str) -> list[Any]:
-    return list(dict.fromkeys(point[name] for point, _ in points)) if name else [""]
+def _values(points: list[tuple[dict[str, Any], float]], names: tuple[str, ...]) -> list[dict[str, Any]]:
+    """The combinations of values that the points have."""
+    found = dict.fromkeys(tuple(point[name] for name in names) for point, _ in points)
+    return [dict(zip(names, values, strict=True)) for values in found]
+
+
+def _value(one: dict[str, Any]) -> str:
+    (value,) = one.values()
+    return str(value)
 
 
 def _short(name: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 from memgym.core.result import find_bundles, read_bundle, write_atomically
 
-__all__ = ["as_table", "compare", "expected_file", "main", "summary"]
+__all__ = ["as_markdown", "as_table", "compare", "expected_file", "main", "summary"]
 
 EXPECTED = Path(__file__).parent / "expected"
 COMMAND = "memgym evaluate --agents {agents} --suite {suite} --out results/{suite}"
@@ -79,9 +79,9 @@ def as_table(reference: dict[str, Any]) -> str:
     tasks = list(dict.fromkeys(task for agent in agents.values() for task in agent["tasks"]))
     if len(agents) >= len(tasks):
         rows = [[f"`{name}`", *(_cell(reference, name, task) for task in tasks)] for name in agents]
-        return _markdown(["agent", *tasks], rows)
+        return as_markdown(["agent", *tasks], rows)
     rows = [[task, *(_cell(reference, name, task) for name in agents)] for task in tasks]
-    return _markdown(["task", *(f"`{name}`" for name in agents)], rows)
+    return as_markdown(["task", *(f"`{name}`" for name in agents)], rows)
 
 
 def _cell(reference: dict[str, Any], agent: str, task: str) -> str:
@@ -89,7 +89,8 @@ def _cell(reference: dict[str, Any], agent: str, task: str) -> str:
     return f"{row['score']:.3f} ({row['memory_bytes']:,.0f} B)" if row else "–"
 
 
-def _markdown(head: list[str], rows: list[list[str]]) -> str:
+def as_markdown(head: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
     lines = ["| " + " | ".join(cells) + " |" for cells in [head, *rows]]
     return "\n".join([lines[0], "|" + " --- |" * len(head), *lines[1:]])
 
