@@ -3,6 +3,7 @@
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 
 from memgym.cli.data import app
 from memgym.datasets import DATASETS, DatasetInfo, base, locomo
-from memgym.datasets.base import download
+from memgym.datasets.base import download, verify
 from memgym.errors import DatasetCorrupt, DatasetMissing, DependencyMissing
 
 DATA = Random(7).randbytes(300_000)
@@ -263,6 +264,25 @@ def test_a_server_that_cannot_be_reached_is_a_named_error(server: Server) -> Non
     with pytest.raises(DatasetMissing, match="4 attempts"):
         download(info)
     assert left_behind(info) == []
+
+
+def test_a_folder_is_fetched_file_by_file_with_one_progress(server: Server) -> None:
+    parts = tuple(replace(server.info, name="pair", file=file) for file in ("one.bin", "two.bin"))
+    pair = replace(server.info, name="pair", file="", nbytes=2 * len(DATA), parts=parts)
+    seen: list[tuple[int, int]] = []
+    folder = download(pair, progress=lambda done, total: seen.append((done, total)))
+    assert folder == pair.find()
+    assert left_behind(parts[0]) == ["one.bin", "two.bin"]
+    assert seen == sorted(seen)
+    assert seen[-1] == (pair.nbytes, pair.nbytes)
+    put(folder / "two.bin", b"damaged")
+    with pytest.raises(DatasetCorrupt, match=r"two\.bin"):
+        verify(pair, folder)
+    download(pair)
+    assert len(server.ranges) == 3  # the undamaged one stayed
+    (folder / "one.bin").unlink()
+    with pytest.raises(DatasetMissing, match=r"one\.bin"):
+        verify(pair, folder)
 
 
 def test_without_httpx_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,8 +30,14 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         {"memory_budget": 0, "max_searches": 0},
     ],
     "memgym/LoCoMo-v0": [{"memory_budget": None}],
+    "memgym/BAbI-v0": [{"tasks": (8, 19), "split": "test", "memory_budget": None}],
+    "memgym/BABILong-v0": [{"num_words": 1}, {"num_words": 500, "chunk_words": 1, "split": "test"}],
 }
-NEEDS = {"memgym/LoCoMo-v0": "locomo10"}
+NEEDS = {
+    "memgym/LoCoMo-v0": "locomo10",
+    "memgym/BAbI-v0": "babi_en_1k",
+    "memgym/BABILong-v0": "babi_en_1k",
+}
 CASES = [(env_id, kwargs) for env_id in ENVIRONMENTS for kwargs in [{}, *VARIANTS.get(env_id, [])]]
 SECTIONS = [
     "Description",

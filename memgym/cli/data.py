@@ -52,7 +52,7 @@ def _presence(info: DatasetInfo) -> str:
 def get(
     name: Name,
     source: Annotated[
-        Path | None, typer.Option("--from", metavar="FILE", help="Take this local copy instead.")
+        Path | None, typer.Option("--from", metavar="PATH", help="Take this local file or folder instead.")
     ] = None,
 ) -> None:
     """Bring a dataset into the cache."""

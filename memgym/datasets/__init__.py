@@ -12,7 +12,10 @@ __all__ = ["DATASETS", "DatasetInfo", "get_dataset"]
 
 DATASETS = Registry(
     "dataset",
-    {"locomo10": "memgym.datasets.locomo:INFO"},
+    {
+        "locomo10": "memgym.datasets.locomo:INFO",
+        "babi_en_1k": "memgym.datasets.babi:INFO",
+    },
     group="memgym.datasets",
 )
 

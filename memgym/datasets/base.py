@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,19 +29,23 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class DatasetInfo:
-    """One dataset file: what it is, where it comes from, and how to know that it is the right one.
+    """A dataset: what it is, where it comes from, and how to know that it is the right one.
+
+    Most are one file. One of several files has an empty `file`, stands for its folder, and names them in `parts`.
 
     Attributes:
         name: registered name; also the name of its folder.
-        file: file name inside that folder.
+        file: file name inside that folder; ``""`` for the folder.
         url: where `download` gets it.
         revision: version of the origin, e.g. a commit.
-        sha256: checksum, as hexadecimal digits.
-        nbytes: size of the file.
+        sha256: checksum, as hexadecimal digits; of a folder, that of its lines ``"FILE SHA256"`` in order of the
+            names, joined by line feeds.
+        nbytes: size of the file, or of all of them.
         licence: of the data.
         citation: the paper, in one line.
         description: one line.
         home: page for people.
+        parts: the files of a folder, each under the folder's name.
     """
 
     name: str
@@ -54,13 +58,14 @@ class DatasetInfo:
     citation: str
     description: str
     home: str
+    parts: "tuple[DatasetInfo, ...]" = ()
 
     def cached(self, cache: Path | None = None) -> Path:
-        """Where the file stands in the cache, whether it is there or not."""
+        """Where the file, or the folder, stands in the cache, whether it is there or not."""
         return (cache or cache_dir()) / "datasets" / self.name / self.file
 
     def find(self, path: str | os.PathLike[str] | None = None) -> Path:
-        """The file on this machine: `path`, else ``$MEMGYM_DATA/<name>/<file>``, else the cache.
+        """The file or folder on this machine: `path`, else ``$MEMGYM_DATA/<name>/<file>``, else the cache.
 
         Raises:
             DatasetMissing: it is in none of the three. A `path` that is given is the only place looked at.
@@ -72,19 +77,22 @@ class DatasetInfo:
             places = [Path(data) / self.name / self.file] if data else []
             places.append(self.cached())
         for place in places:
-            if place.is_file():
+            if place.is_dir() if self.parts else place.is_file():
                 return place
         raise DatasetMissing(self._how_to_get(places))
 
     def _how_to_get(self, looked_at: list[Path]) -> str:
         places = " and ".join(map(str, looked_at))
+        copy = "FOLDER    (with its files" if self.parts else f"FILE    (a copy of {self.file}"
+        where = f"FOLDER/{self.name}" + ("" if self.parts else f"/{self.file}")
+        kind = "folder" if self.parts else "file"
         return (
             f"the dataset {self.name!r} is not on this machine; looked for {places}.\n"
             f"Any of these brings it:\n"
             f"  memgym data get {self.name}\n"
-            f"  memgym data get {self.name} --from FILE    (a copy of {self.file} that you have)\n"
-            f"  MEMGYM_DATA=FOLDER, where FOLDER/{self.name}/{self.file} is the file\n"
-            f"  path=FILE, the argument of the environment and of the loader\n"
+            f"  memgym data get {self.name} --from {copy} that you have)\n"
+            f"  MEMGYM_DATA=FOLDER, where {where} is the {kind}\n"
+            f"  path={kind.upper()}, the argument of the environment and of the loader\n"
             f"Its home is {self.home} (licence: {self.licence})."
         )
 
@@ -113,12 +121,17 @@ def _digest(path: Path, nbytes: int, mtime_ns: int) -> str:
 
 
 def verify(info: DatasetInfo, path: Path) -> None:
-    """Check that `path` holds the very bytes that `info` describes.
+    """Check that `path` holds the very bytes that `info` describes; of a folder, that each part does.
 
     Raises:
         DatasetCorrupt: another size or checksum; names what was expected and what was found.
+        DatasetMissing: a file of a folder is not there.
         DatasetError: the file cannot be read.
     """
+    if info.parts:
+        for part in info.parts:
+            verify(part, part.find(path / part.file))
+        return
     try:
         stat = path.stat()
         # a file of the wrong size is not read, whatever its size
@@ -136,7 +149,7 @@ def verify(info: DatasetInfo, path: Path) -> None:
 
 
 def import_file(info: DatasetInfo, source: Path, cache: Path | None = None) -> Path:
-    """Copy a checked local file into the cache; return where it is now.
+    """Copy a checked local file, or the files of a folder, into the cache; return where it is now.
 
     Raises:
         DatasetMissing: there is no such file.
@@ -144,6 +157,10 @@ def import_file(info: DatasetInfo, source: Path, cache: Path | None = None) -> P
     """
     source, target = info.find(source), info.cached(cache)
     verify(info, source)
+    if info.parts:
+        for part in info.parts:
+            import_file(part, source / part.file, cache)
+        return target
     if target.exists() and target.samefile(source):
         return target
     copy = target.with_name(f"{target.name}.{os.getpid()}.tmp")
@@ -163,7 +180,7 @@ def import_file(info: DatasetInfo, source: Path, cache: Path | None = None) -> P
 
 
 def download(info: DatasetInfo, cache: Path | None = None, progress: Progress | None = None) -> Path:
-    """Fetch the file into the cache and return where it is; a checked file that is there already stays.
+    """Fetch the file, or each of a folder, and return where it is in the cache; a checked one there stays.
 
     The bytes go to a ``.part`` file beside the target, which takes its place once its checksum is right. An
     interrupted download goes on where it stopped, now or at the next call.
@@ -179,7 +196,12 @@ def download(info: DatasetInfo, cache: Path | None = None, progress: Progress | 
         DatasetCorrupt: the server sends something else; nothing of it is kept.
         DatasetError: the cache cannot be written.
     """
-    target = info.cached(cache)
+    target, before = info.cached(cache), 0
+    if info.parts:
+        for each in info.parts:
+            download(each, cache, progress and partial(_add_up, progress, before, info.nbytes))
+            before += each.nbytes
+        return target
     try:
         if target.is_file():
             try:
@@ -197,6 +219,11 @@ def download(info: DatasetInfo, cache: Path | None = None, progress: Progress | 
     except OSError as error:
         raise DatasetError(f"cannot write {target}: {error}.") from error
     return target
+
+
+def _add_up(progress: Progress, before: int, total: int, done: int, of_part: int) -> None:
+    """Report a part's progress as the whole's."""
+    progress(before + done, total)
 
 
 class _Interrupted(Exception):

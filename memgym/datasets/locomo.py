@@ -1,6 +1,5 @@
 """LoCoMo: ten very long conversations with 1,986 questions; a strict reader of its file."""
 
-import json
 import os
 import re
 from collections import Counter
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from memgym.datasets.base import DatasetInfo, verify
+from memgym.datasets.schema import check_text, field, kind_of, load_json
 from memgym.errors import DatasetCorrupt, DatasetError
 from memgym.scoring.locomo import CATEGORIES
 
@@ -38,12 +38,10 @@ INFO = DatasetInfo(
 )
 
 MAX_BYTES = 32 << 20
-MAX_CHARS = 1 << 16  # of one text in the file; the longest in the original is shorter than 500
 MONTHS = ["January", "February", "March", "April", "May", "June", "July",
           "August", "September", "October", "November", "December"]  # fmt: skip
 SESSION = re.compile(r"session_([1-9]\d{0,3})")
 DATE = re.compile(r"(\d{1,2}):(\d\d) (am|pm) on (\d{1,2}) ([A-Z][a-z]+), (\d{4})")
-SURROGATE = re.compile("[\ud800-\udfff]")
 EVIDENCE = re.compile(r"D:?(\d{1,4}):(\d{1,4})")
 
 
@@ -135,12 +133,9 @@ def parse_locomo(data: bytes, source: str = "LoCoMo") -> list[Conversation]:
         DatasetCorrupt: not JSON, or not the schema; the message names the record. Questions are counted from
             0, as in the file's list.
     """
-    try:
-        records = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise DatasetCorrupt(f"{source} is not JSON: {error}.") from None
+    records = load_json(data, source)
     if not isinstance(records, list) or not records:
-        raise DatasetCorrupt(f"{source}: expected a list of conversations, found {_kind(records)}.")
+        raise DatasetCorrupt(f"{source}: expected a list of conversations, found {kind_of(records)}.")
     conversations = [_conversation(record, f"record {i}") for i, record in enumerate(records)]
     repeated = [id for id, n in Counter(each.id for each in conversations).items() if n > 1]
     if repeated:
@@ -148,39 +143,11 @@ def parse_locomo(data: bytes, source: str = "LoCoMo") -> list[Conversation]:
     return conversations
 
 
-def _kind(value: Any) -> str:
-    """What a wrong value is, for a message; texts are cut, lists and objects are not spelled out."""
-    if isinstance(value, dict | list):
-        return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"
-    return f"{type(value).__name__} {str(value)[:40]!r}"
-
-
-def _field(record: Any, key: str, kind: type, where: str) -> Any:
-    """A field of the right type; texts must be encodable and of sensible length."""
-    if not isinstance(record, dict):
-        raise DatasetCorrupt(f"{where}: expected an object, found {_kind(record)}.")
-    if key not in record:
-        raise DatasetCorrupt(f"{where}: {key!r} is missing.")
-    value = record[key]
-    if type(value) is not kind:  # not isinstance: JSON's true is no int
-        raise DatasetCorrupt(f"{where}: {key!r} is {_kind(value)}, not {kind.__name__}.")
-    if kind is str:
-        _check_text(value, f"{where}: {key!r}")
-    return value
-
-
-def _check_text(text: str, what: str) -> None:
-    if len(text) > MAX_CHARS:
-        raise DatasetCorrupt(f"{what} has {len(text):,} characters; more than {MAX_CHARS:,} are not read.")
-    if SURROGATE.search(text):
-        raise DatasetCorrupt(f"{what} has half a surrogate pair, which no encoding can write.")
-
-
 def _conversation(record: Any, where: str) -> Conversation:
-    id = _field(record, "sample_id", str, where)
+    id = field(record, "sample_id", str, where)
     where = f"conversation {id[:64]}"
-    talk = _field(record, "conversation", dict, where)
-    speakers = (_field(talk, "speaker_a", str, where), _field(talk, "speaker_b", str, where))
+    talk = field(record, "conversation", dict, where)
+    speakers = (field(talk, "speaker_a", str, where), field(talk, "speaker_b", str, where))
     # "session_20_date_time" without a "session_20", as in conv-26, dates nothing and is passed over
     numbers = sorted(int(match[1]) for key in talk if (match := SESSION.fullmatch(key)))
     if not numbers:
@@ -190,24 +157,24 @@ def _conversation(record: Any, where: str) -> Conversation:
     repeated = [turn_id for turn_id, n in ids.items() if n > 1]
     if repeated:
         raise DatasetCorrupt(f"{where}: two turns have the dia_id {repeated[0]!r}.")
-    questions = enumerate(_field(record, "qa", list, where))
+    questions = enumerate(field(record, "qa", list, where))
     return Conversation(
         id, speakers, sessions, tuple(_question(qa, set(ids), f"{where}, qa {i}") for i, qa in questions)
     )
 
 
 def _session(talk: dict[str, Any], number: int, speakers: tuple[str, str], where: str) -> Session:
-    date = _field(talk, f"session_{number}_date_time", str, where)
+    date = field(talk, f"session_{number}_date_time", str, where)
     turns = []
-    for i, record in enumerate(_field(talk, f"session_{number}", list, where)):
+    for i, record in enumerate(field(talk, f"session_{number}", list, where)):
         place = f"{where}, turn {i}"
-        id, speaker = _field(record, "dia_id", str, place), _field(record, "speaker", str, place)
+        id, speaker = field(record, "dia_id", str, place), field(record, "speaker", str, place)
         if not re.fullmatch(rf"D{number}:[1-9]\d{{0,3}}", id):
             raise DatasetCorrupt(f"{place}: dia_id {id[:40]!r} is not of the form 'D{number}:7'.")
         if speaker not in speakers:
             raise DatasetCorrupt(f"{place}: speaker {speaker[:40]!r} is neither of {speakers}.")
-        caption = _field(record, "blip_caption", str, place) if "blip_caption" in record else ""
-        turns.append(Turn(id, speaker, _field(record, "text", str, place), caption))
+        caption = field(record, "blip_caption", str, place) if "blip_caption" in record else ""
+        turns.append(Turn(id, speaker, field(record, "text", str, place), caption))
     return Session(number, _iso_time(date, where), tuple(turns))
 
 
@@ -225,18 +192,18 @@ def _iso_time(date: str, where: str) -> str:
 
 
 def _question(record: Any, turn_ids: set[str], where: str) -> LoCoMoQuestion:
-    text, category = _field(record, "question", str, where), _field(record, "category", int, where)
+    text, category = field(record, "question", str, where), field(record, "category", int, where)
     if category not in CATEGORIES:
         raise DatasetCorrupt(f"{where}: category {category} is not 1 to 5.")
     answer = record.get("answer", "") if category == 5 else record.get("answer")
     if type(answer) not in (str, int):
-        raise DatasetCorrupt(f"{where}: 'answer' is {_kind(answer)}, not str or int.")
-    _check_text(answer := str(answer), f"{where}: 'answer'")
-    evidence = _field(record, "evidence", list, where)
+        raise DatasetCorrupt(f"{where}: 'answer' is {kind_of(answer)}, not str or int.")
+    check_text(answer := str(answer), f"{where}: 'answer'")
+    evidence = field(record, "evidence", list, where)
     for each in evidence:
         if not isinstance(each, str):
-            raise DatasetCorrupt(f"{where}: evidence {_kind(each)} is not str.")
-    trap = _field(record, "adversarial_answer", str, where) if category == 5 else ""
+            raise DatasetCorrupt(f"{where}: evidence {kind_of(each)} is not str.")
+    trap = field(record, "adversarial_answer", str, where) if category == 5 else ""
     return LoCoMoQuestion(text, category, answer, _repair(evidence, turn_ids), trap)
 
 

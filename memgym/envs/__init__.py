@@ -16,6 +16,8 @@ ENVIRONMENTS = Registry(
         "memgym/CountRewriting-v0": "memgym.envs.count:CountRewriting",
         "memgym/DialogueMemory-v0": "memgym.envs.dialogue:DialogueMemory",
         "memgym/LoCoMo-v0": "memgym.envs.locomo:LoCoMo",
+        "memgym/BAbI-v0": "memgym.envs.babi:BAbI",
+        "memgym/BABILong-v0": "memgym.envs.babilong:BABILong",
     },
 )
 VECTOR_ENVIRONMENTS = Registry(

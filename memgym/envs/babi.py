@@ -1,0 +1,172 @@
+"""bAbI: short stories told sentence by sentence, with questions in between."""
+
+import os
+from collections.abc import Iterator, Sequence
+
+from memgym.datasets.babi import TASKS, BAbILine, load_babi
+from memgym.envs.text import Reader, TextMemoryEnv
+from memgym.rng import CounterRNG, episode_key, stream_id
+from memgym.scoring.answer import is_abstention
+from memgym.scoring.babi import babi_match
+from memgym.stream import Item, Question, Verdict
+
+__all__ = ["BAbI", "BAbITask"]
+
+PATH_FINDING = 19  # its answers are ordered
+Story = tuple[BAbILine, ...]
+
+
+class BAbITask(TextMemoryEnv):
+    """What the environments on bAbI's stories share: which story an episode plays, and the score."""
+
+    def __init__(
+        self,
+        *,
+        tasks: Sequence[int],
+        path: str | os.PathLike[str] | None,
+        split: str,
+        memory_budget: int | None,
+        view_bytes: int,
+        max_searches: int,
+        reader: str | Reader | None,
+        render_mode: str | None,
+    ) -> None:
+        super().__init__(
+            memory_budget=memory_budget,
+            view_bytes=view_bytes,
+            max_searches=max_searches,
+            reader=reader,
+            split=split,
+            render_mode=render_mode,
+        )
+        strange = [task for task in tasks if task not in TASKS]
+        if strange or not tasks:
+            raise ValueError(f"tasks are some of 1 to 20, not {tuple(tasks)}.")
+        self.tasks = tuple(sorted(set(tasks)))
+        self._stories = {task: load_babi(task, self.split, path) for task in self.tasks}
+
+    def _choose(self, episode: int) -> tuple[int, Story]:
+        """The task and the story of an episode: every task once before any comes again, and so with the stories."""
+        rng = CounterRNG(episode_key(self._seed or 0, 0, stream_id(f"bAbI/order/{self.split}")))
+        tasks = list(self.tasks)
+        rng.shuffle(tasks)
+        number, place = divmod(episode, len(tasks))
+        task = tasks[place]
+        order = list(range(len(self._stories[task])))
+        rng.fork(task).shuffle(order)
+        return task, self._stories[task][order[number % len(order)]]
+
+    def _score(self, question: Question, answer: str) -> Verdict:
+        right = babi_match(answer, question.answer, ordered=question.meta["task"] == PATH_FINDING)
+        return Verdict(float(right), right, {"abstained": float(is_abstention(answer))})
+
+
+def ask(task: int, line: BAbILine, id: str, evidence: tuple[str, ...]) -> Question:
+    """A question of bAbI's as a stream has it."""
+    return Question(
+        id=id,
+        text=line.text,
+        type=f"{task}-{TASKS[task]}",
+        answer=line.answer,
+        evidence=evidence,
+        hops=len(line.evidence),
+        meta={"task": task},
+    )
+
+
+class BAbI(BAbITask):
+    """Keep what a short story tells, and answer questions about it (real data).
+
+    ## Description
+    A story of 2 to 228 sentences is told one sentence a step: people move about, take things and drop them,
+    are afraid of wolves, or stand north of the kitchen. Questions come in between and at the end. Each of the 20
+    tasks needs another kind of reasoning over one to eight of the sentences.
+
+    ## Memory Demand
+    A sentence has 5.3 words on average; nine stories in ten have 14 sentences or fewer, one in a hundred more
+    than 86. The default budget holds a typical story whole but not a long one of task 3.
+
+    ## Observation Space
+    | key | meaning |
+    | --- | --- |
+    | phase | 0 a sentence, 1 a question, 2 the end |
+    | text | the sentence or the question |
+    | speaker, time | ``""`` |
+    | choices | empty: the questions are open |
+    | memory | the bank, or the part of it nearest to `text` |
+    | hits | what the last SEARCH found |
+    | bytes_left | bytes free in the bank |
+
+    ## Action Space
+    | key | meaning |
+    | --- | --- |
+    | ops | operations on the bank; a SEARCH keeps the environment where it is |
+    | answer | the answer, read on a question |
+
+    ## Rewards
+    0 on a sentence; on a question 1 for the right word and 0 otherwise, as in the benchmark
+    (`memgym.scoring.babi.babi_match`). Several things may come in any order ("milk and apple"), a path
+    (task 19, "s,w") in its own.
+
+    ``info["question_type"]`` names the task, e.g. ``"7-counting"``; ``info["evidence_recall"]`` is the share of
+    the supporting facts that are held.
+
+    ## Starting State
+    The seed orders the tasks and the stories of each. Episode e plays task number e of that order, round and
+    round, and every story of a task comes once before any comes again.
+
+    ## Episode End
+    Terminated after the last line of the story. Never truncated.
+
+    ## Arguments
+    | name | type | default | meaning |
+    | --- | --- | --- | --- |
+    | tasks | sequence of int | (1, ..., 20) | which tasks are played |
+    | path | path or None | None | the folder with the files; None: looked for in ``$MEMGYM_DATA`` and the cache |
+    | split | str | "train" | bAbI's own train or test files |
+    | memory_budget | int or None | 1024 | bytes that the bank may hold |
+    | view_bytes, max_searches, reader, render_mode | | | as in `TextMemoryEnv` |
+
+    ## Reference Scores
+    The oracle scores 1. The paper's strongly supervised memory networks reach a mean of 0.93 over the tasks
+    with 1,000 questions to train on; passing a task means 0.95.
+
+    ## Source
+    Weston et al., Towards AI-Complete Question Answering: A Set of Prerequisite Toy Tasks, ICLR 2016; version 1.2
+    in English with 1,000 questions to a task (CC BY 3.0; never shipped with memgym). Differences: the questions of
+    a story are played in one episode, and a list is right in any order.
+
+    ## Version History
+    * v0: first version (0.1.0)
+    """
+
+    def __init__(
+        self,
+        *,
+        tasks: Sequence[int] = tuple(TASKS),
+        path: str | os.PathLike[str] | None = None,
+        memory_budget: int | None = 1024,
+        view_bytes: int = 1024,
+        max_searches: int = 4,
+        reader: str | Reader | None = None,
+        split: str = "train",
+        render_mode: str | None = None,
+    ) -> None:
+        super().__init__(
+            tasks=tasks,
+            path=path,
+            split=split,
+            memory_budget=memory_budget,
+            view_bytes=view_bytes,
+            max_searches=max_searches,
+            reader=reader,
+            render_mode=render_mode,
+        )
+
+    def _stream(self, key: int, episode: int) -> Iterator[Item | Question]:
+        task, story = self._choose(episode)
+        for line in story:
+            if line.answer:
+                yield ask(task, line, f"q{line.number}", tuple(map(str, line.evidence)))
+            else:
+                yield Item(str(line.number), line.text)
