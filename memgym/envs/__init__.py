@@ -15,6 +15,7 @@ ENVIRONMENTS = Registry(
         "memgym/OrderRewriting-v0": "memgym.envs.order:OrderRewriting",
         "memgym/CountRewriting-v0": "memgym.envs.count:CountRewriting",
         "memgym/DialogueMemory-v0": "memgym.envs.dialogue:DialogueMemory",
+        "memgym/TaskRevision-v0": "memgym.envs.task_revision:TaskRevision",
         "memgym/LoCoMo-v0": "memgym.envs.locomo:LoCoMo",
         "memgym/BAbI-v0": "memgym.envs.babi:BAbI",
         "memgym/BABILong-v0": "memgym.envs.babilong:BABILong",
