@@ -7,7 +7,7 @@ from memgym.core.agent import Agent, AgentCard
 from memgym.envs.text import Phase
 from memgym.memory import as_action
 from memgym.memory.ops import dump_attrs
-from memgym.memory.reader import extractive_reader
+from memgym.readers.extractive import extractive_reader
 
 __all__ = ["FullContextAgent"]
 

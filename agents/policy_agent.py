@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from memgym.core.agent import Agent, AgentCard
-from memgym.envs.text import Phase, Reader
+from memgym.envs.text import Phase
 from memgym.memory import MemoryOp, as_action
 from memgym.memory.policy import MemoryPolicy, MemoryView, Message, Shown
-from memgym.memory.reader import extractive_reader
+from memgym.readers import Reader
+from memgym.readers.extractive import extractive_reader
 
 __all__ = ["PolicyAgent"]
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from memgym.checks import play_by_name
 from memgym.envs.dialogue import DialogueMemory
-from memgym.memory.reader import extractive_reader, resolve_date
+from memgym.readers.dates import resolve_date
+from memgym.readers.extractive import extractive_reader
 from memgym.rng import episode_key
 from memgym.scoring import score_answer
 from memgym.stream import UNKNOWN, Item, Question, format_date

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from memgym.envs.text import MAX_CREDIT, Phase, TextMemoryEnv
-from memgym.errors import InvalidOperation
+from memgym.errors import InvalidOperation, UnknownName
 from memgym.memory import MemoryOp, as_action
 from memgym.spaces import MAX_TEXT
 from memgym.stream import UNKNOWN, Item, Question
@@ -178,6 +178,11 @@ def test_extractive_reader_answers_from_the_bank_alone() -> None:
     assert rewards == {True: 1.0, False: 0.0}
 
 
+def test_an_unknown_reader_is_named_when_the_environment_is_made() -> None:
+    with pytest.raises(UnknownName, match="no reader named 'extractiv'. Did you mean 'extractive'"):
+        start(reader="extractiv")
+
+
 def test_reader_can_be_any_callable() -> None:
     env, _ = start(reader=lambda question, entries, choices: "Oslo" if entries else "")
     env.step(add("live"))
@@ -207,7 +212,6 @@ def test_human_mode_prints_the_frame(capsys: pytest.CaptureFixture[str]) -> None
         ({"memory_budget": -1}, "memory_budget"),
         ({"view_bytes": -1}, "view_bytes"),
         ({"max_searches": -1}, "max_searches"),
-        ({"reader": "clever"}, "reader"),
         ({"render_mode": "rgb_array"}, "render_mode"),
     ],
 )

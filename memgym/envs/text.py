@@ -1,7 +1,7 @@
 """The base of all text tasks: a stream of items and questions over a memory bank that the environment owns."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import IntEnum
 from itertools import islice
 from typing import Any, ClassVar
@@ -14,7 +14,7 @@ from memgym.errors import InvalidOperation
 from memgym.memory import Hit, MemoryEngine, MemoryEntry, MemoryOp, OpKind, as_action
 from memgym.memory.lexical import content_words, stems
 from memgym.memory.ops import dump_attrs
-from memgym.memory.reader import extractive_reader
+from memgym.readers import Reader, make_reader
 from memgym.scoring import score_answer
 from memgym.spaces import UnicodeText, entry_space, op_space
 from memgym.stream import Item, Question, Verdict
@@ -29,9 +29,6 @@ MAX_CREDIT = 256  # items that one entry can hold for the evidence recall, the n
 TRANSCRIPT_LINES = 12  # what a rendered frame shows; older lines are dropped so that memory stays flat
 UNLIMITED = np.iinfo(np.int64).max
 TEXT = UnicodeText()
-
-Reader = Callable[[str, Sequence[Mapping[str, Any]], Sequence[str]], str]
-"""(question text, entries best first, choices) -> answer."""
 
 
 class Phase(IntEnum):
@@ -60,8 +57,8 @@ class TextMemoryEnv(MemoryEnv[dict[str, Any], dict[str, Any]]):
         view_bytes: bytes of the bank that an observation shows: all of it where it fits, otherwise the
             entries nearest to the current text.
         max_searches: SEARCHes allowed on one item or question.
-        reader: None leaves answers to the agent; ``"extractive"`` answers from the bank, so that a manager
-            alone can be trained; a callable plugs in another reader.
+        reader: None leaves answers to the agent; ``"extractive"``, or another name of `memgym.readers.READERS`,
+            answers from the bank, so that a manager alone can be trained; a callable plugs in any other.
         split: ``"train"`` or ``"test"``.
         render_mode: None, ``"ansi"`` or ``"human"``.
     """
@@ -85,14 +82,12 @@ class TextMemoryEnv(MemoryEnv[dict[str, Any], dict[str, Any]]):
                 raise ValueError(f"{name} is at least 0, not {value}.")
         if max_searches < 0:
             raise ValueError(f"max_searches is at least 0, not {max_searches}.")
-        if isinstance(reader, str) and reader != "extractive":
-            raise ValueError(f"reader is None, 'extractive' or a callable, not {reader!r}.")
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise ValueError(f"render_mode is one of {self.metadata['render_modes']}, not {render_mode!r}.")
         self.memory_budget = memory_budget
         self.view_bytes = view_bytes
         self.max_searches = max_searches
-        self.reader: Reader | None = extractive_reader if isinstance(reader, str) else reader
+        self.reader: Reader | None = make_reader(reader) if isinstance(reader, str) else reader
         self.split = check_split(split)
         self.render_mode = render_mode
         self.observation_space = spaces.Dict(
