@@ -30,11 +30,16 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         {"memory_budget": 0, "max_searches": 0},
     ],
     "memgym/LoCoMo-v0": [{"memory_budget": None}],
+    "memgym/MemoryAgentBench-v0": [
+        {"sources": ("factconsolidation_sh_6k",), "chunk_words": 1, "instructions": True}
+    ],
     "memgym/BAbI-v0": [{"tasks": (8, 19), "split": "test", "memory_budget": None}],
     "memgym/BABILong-v0": [{"num_words": 1}, {"num_words": 500, "chunk_words": 1, "split": "test"}],
 }
 NEEDS = {
     "memgym/LoCoMo-v0": "locomo10",
+    "memgym/LongMemEval-v0": "longmemeval_s",
+    "memgym/MemoryAgentBench-v0": "memoryagentbench_fc",
     "memgym/BAbI-v0": "babi_en_1k",
     "memgym/BABILong-v0": "babi_en_1k",
 }

@@ -15,6 +15,14 @@ DATASETS = Registry(
     {
         "locomo10": "memgym.datasets.locomo:INFO",
         "babi_en_1k": "memgym.datasets.babi:INFO",
+        "longmemeval_s": "memgym.datasets.longmemeval:LONGMEMEVAL_S",
+        "longmemeval_m": "memgym.datasets.longmemeval:LONGMEMEVAL_M",
+        "longmemeval_oracle": "memgym.datasets.longmemeval:LONGMEMEVAL_ORACLE",
+        "memoryagentbench_fc": "memgym.datasets.memoryagentbench:CONFLICT_RESOLUTION",
+        "memoryagentbench_ar": "memgym.datasets.memoryagentbench:ACCURATE_RETRIEVAL",
+        "memoryagentbench_ttl": "memgym.datasets.memoryagentbench:TEST_TIME_LEARNING",
+        "memoryagentbench_lru": "memgym.datasets.memoryagentbench:LONG_RANGE_UNDERSTANDING",
+        "memoryagentbench_movies": "memgym.datasets.memoryagentbench:MOVIES",
     },
     group="memgym.datasets",
 )

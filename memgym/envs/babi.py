@@ -7,12 +7,11 @@ from memgym.datasets.babi import TASKS, BAbILine, load_babi
 from memgym.envs.text import Reader, TextMemoryEnv
 from memgym.rng import CounterRNG, episode_key, stream_id
 from memgym.scoring.answer import is_abstention
-from memgym.scoring.babi import babi_match
+from memgym.scoring.ordering import babi_exact_match, item_f1, split_list
 from memgym.stream import Item, Question, Verdict
 
 __all__ = ["BAbI", "BAbITask"]
 
-PATH_FINDING = 19  # its answers are ordered
 Story = tuple[BAbILine, ...]
 
 
@@ -57,8 +56,10 @@ class BAbITask(TextMemoryEnv):
         return task, self._stories[task][order[number % len(order)]]
 
     def _score(self, question: Question, answer: str) -> Verdict:
-        right = babi_match(answer, question.answer, ordered=question.meta["task"] == PATH_FINDING)
-        return Verdict(float(right), right, {"abstained": float(is_abstention(answer))})
+        score = babi_exact_match(answer, question.answer)
+        overlap = item_f1(split_list(answer), split_list(question.answer))
+        metrics = {"abstained": float(is_abstention(answer)), "unanswerable": 0.0, "item_f1": overlap}
+        return Verdict(score, score == 1.0, metrics)
 
 
 def ask(task: int, line: BAbILine, id: str, evidence: tuple[str, ...]) -> Question:
@@ -105,8 +106,8 @@ class BAbI(BAbITask):
 
     ## Rewards
     0 on a sentence; on a question 1 for the right word and 0 otherwise, as in the benchmark
-    (`memgym.scoring.babi.babi_match`). Several things may come in any order ("milk and apple"), a path
-    (task 19, "s,w") in its own.
+    (`memgym.scoring.ordering.babi_exact_match`). Several things (tasks 8 and 19) are separated by commas and come in
+    the order of the story; ``info["item_f1"]`` does not look at the order.
 
     ``info["question_type"]`` names the task, e.g. ``"7-counting"``; ``info["evidence_recall"]`` is the share of
     the supporting facts that are held.
@@ -134,7 +135,7 @@ class BAbI(BAbITask):
     ## Source
     Weston et al., Towards AI-Complete Question Answering: A Set of Prerequisite Toy Tasks, ICLR 2016; version 1.2
     in English with 1,000 questions to a task (CC BY 3.0; never shipped with memgym). Differences: the questions of
-    a story are played in one episode, and a list is right in any order.
+    a story are played in one episode.
 
     ## Version History
     * v0: first version (0.1.0)

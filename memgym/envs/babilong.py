@@ -49,7 +49,7 @@ class BABILong(BAbITask):
     | answer | the answer, read on the question |
 
     ## Rewards
-    0 on a passage; on the question 1 for the right word and 0 otherwise (`memgym.scoring.babi.babi_match`).
+    0 on a passage; on the question 1 for the right word and 0 otherwise (`babi_exact_match`).
     ``info["evidence_recall"]`` counts passages with a supporting fact; with ``chunk_words=1`` a passage is one
     sentence, and it counts facts.
 

@@ -7,8 +7,16 @@ import re
 import string
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import islice
 
-__all__ = ["exact_match", "f1", "parse_answer", "score_memoryagentbench", "substring_exact_match"]
+__all__ = [
+    "exact_match",
+    "f1",
+    "first_words",
+    "parse_answer",
+    "score_memoryagentbench",
+    "substring_exact_match",
+]
 
 ARTICLES = re.compile(r"\b(a|an|the)\b")
 PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -52,6 +60,18 @@ def parse_answer(output: str) -> str:
     found = PREFIX.search(output)
     text = (found[1] if found else output.split("\n", 1)[0]).strip()
     return re.sub(r"^answer:", "", text, flags=re.IGNORECASE).strip()
+
+
+def first_words(output: str, most: int) -> str:
+    r"""The first `most` words of an output, as they stand.
+
+    The benchmark lets a model write so many tokens; without that a copy of the whole memory would match any gold.
+
+    >>> first_words("Rome or\nParis", 2)
+    'Rome or'
+    """
+    words = list(islice(re.finditer(r"\S+", output), most + 1))
+    return output[: words[most - 1].end()] if len(words) > most else output
 
 
 METRICS: dict[str, Callable[[str, str], float]] = {
