@@ -111,6 +111,18 @@ class TextMemoryEnv(MemoryEnv[dict[str, Any], dict[str, Any]]):
     def _stream(self, key: int, episode: int) -> Iterator[Item | Question]:
         """The items and questions of one episode, drawn from `key` alone; consumed lazily."""
 
+    def _stream_from(self, key: int, episode: int, start: int) -> Iterator[Item | Question]:
+        """The stream from event number `start` on; to be overridden where it need not be drawn up to there."""
+        return islice(self._stream(key, episode), start, None)
+
+    def _told(self, item: Item) -> dict[str, frozenset[str]]:
+        """What of an item can be held, by the id that evidence names it by, with its stems: all in one."""
+        return {item.id: stems(item.text)}
+
+    def _pinned(self) -> list[MemoryEntry]:
+        """Entries that are in view whatever the text, besides those that fit in `view_bytes`: none."""
+        return []
+
     def _score(self, question: Question, answer: str) -> Verdict:
         """Score one answer."""
         return score_answer(question, answer)
@@ -248,7 +260,7 @@ class TextMemoryEnv(MemoryEnv[dict[str, Any], dict[str, Any]]):
             return {}  # will be refused
         items = dict(self._held.get(op.id, {})) if op.kind is OpKind.UPDATE else {}
         if isinstance(self._now, Item) and op.kind in (OpKind.ADD, OpKind.UPDATE):
-            items[self._now.id] = stems(self._now.text)
+            items |= self._told(self._now)
         said = stems(op.text) if items else frozenset()
         held = [(id, told) for id, told in items.items() if told and 2 * len(told & said) >= len(told)]
         return dict(held[-MAX_CREDIT:])
@@ -283,7 +295,7 @@ class TextMemoryEnv(MemoryEnv[dict[str, Any], dict[str, Any]]):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         if "_key" in state:  # a stream cannot be copied, but drawn again up to where it was
-            self._events = islice(self._stream(self._key, self.episode), self._num_events, None)
+            self._events = self._stream_from(self._key, self.episode, self._num_events)
 
     def _advance(self) -> None:
         self._now = next(self._events, None)
@@ -304,10 +316,11 @@ class TextMemoryEnv(MemoryEnv[dict[str, Any], dict[str, Any]]):
         if self.bank.nbytes <= self.view_bytes:
             entries = self.bank.get_all()
         else:
-            entries, room = [], self.view_bytes
+            entries, room = self._pinned(), self.view_bytes
+            pinned = {entry.id for entry in entries}
             nearest = " ".join(content_words(text))
             for hit in self.bank.search(nearest, VIEW_K) if room else ():
-                if hit.entry.nbytes <= room:
+                if hit.entry.nbytes <= room and hit.entry.id not in pinned:
                     entries.append(hit.entry)
                     room -= hit.entry.nbytes
         self._viewed = entries

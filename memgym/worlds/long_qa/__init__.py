@@ -1,0 +1,6 @@
+"""The seeded world behind `memgym/LongHorizonQA-v0`; one file an ability."""
+
+from memgym.worlds.long_qa.plan import LongQAConfig
+from memgym.worlds.long_qa.world import ABILITIES, QUESTION_TYPES, LongQAWorld, shortest
+
+__all__ = ["ABILITIES", "QUESTION_TYPES", "LongQAConfig", "LongQAWorld", "shortest"]

@@ -1,0 +1,195 @@
+"""What the parts of the world share: settings, the log of statements, and drafts of questions.
+
+Statements have a place from 0 to 1 in the stream. They are drawn before any text and do not depend on its
+length, so that a longer stream tells the same facts in the same order, only further apart.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import ClassVar, NamedTuple
+
+from memgym.rng import CounterRNG
+from memgym.worlds.long_qa.words import lexicon
+
+__all__ = [
+    "START",
+    "VALUES",
+    "Ability",
+    "Draft",
+    "Log",
+    "LongQAConfig",
+    "Statement",
+    "alternatives",
+    "in_round",
+    "sentence",
+    "spread",
+]
+
+START = -1.0  # the place of what opens the stream
+VALUES = 4  # values of each kind that a stream tells at least, so that all choices are told in it
+
+
+@dataclass(frozen=True)
+class LongQAConfig:
+    """How long and how hard a stream is; `LongHorizonQA` documents the fields."""
+
+    abilities: tuple[str, ...]
+    num_words: int = 16_384
+    chunk_words: int = 512
+    num_rounds: int = 1
+    num_questions: int = 20
+    multi_turn: bool = False
+    num_facts: int = 8
+    updates: int = 2
+    hops: int = 3
+    num_classes: int = 4
+    rule_features: int = 1
+    distractor_rate: float = 0.1
+    num_choices: int = 0  # 0: open questions
+
+    @property
+    def breadth(self) -> int:
+        """How many things of a kind there are to tell of."""
+        return max(VALUES, self.num_facts)
+
+
+class Statement(NamedTuple):
+    """One sentence that matters. Sorted, statements are in the order in which they are told.
+
+    Attributes:
+        place: where in the stream, from 0 to 1; below 0 at its very beginning.
+        number: of the statement in the log; orders those of one place.
+        round: the first round of questions that comes after it.
+        text: the sentence.
+    """
+
+    place: float
+    number: int
+    round: int
+    text: str
+
+
+class Log:
+    """All statements of a stream, in the order in which they were made up.
+
+    Args:
+        num_rounds: rounds of questions, one at the end of each of as many equal parts of the stream.
+    """
+
+    def __init__(self, num_rounds: int) -> None:
+        self.num_rounds = num_rounds
+        self.statements: list[Statement] = []
+
+    def tell(self, place: float, text: str) -> Statement:
+        """Add a sentence, with a capital."""
+        number = min(max(0, int(place * self.num_rounds)), self.num_rounds - 1)
+        statement = Statement(place, len(self.statements), number, sentence(text))
+        self.statements.append(statement)
+        return statement
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A question before it has a number and choices.
+
+    Attributes:
+        kind: the last part of its type, e.g. ``"multi-hop"``.
+        about: names of what is asked. Nothing is asked twice in a stream, since the options of two questions
+            on one thing would have the answer in common.
+        text: as asked. In a conversation, all but the first leave out what the turns before have said.
+        answer: the right answer.
+        pool: what the options of a choice question are drawn from. The answer is one of them, and all are
+            equally likely to somebody who has not read the stream.
+        evidence: the statements that the answer follows from.
+        stale: values that were told, but do not hold.
+        hops: facts that have to be put together.
+    """
+
+    kind: str
+    about: tuple[str, ...]
+    text: str
+    answer: str
+    pool: Sequence[str]
+    evidence: tuple[Statement, ...]
+    stale: tuple[str, ...] = ()
+    hops: int = 1
+
+    def choices(self, rng: CounterRNG, count: int) -> tuple[str, ...]:
+        """The answer among `count` - 1 others from the pool, in random order; nothing where `count` is 0."""
+        if count == 0:
+            return ()
+        others = [value for value in dict.fromkeys(self.pool) if value != self.answer]
+        options = [self.answer, *rng.sample(others, count - 1)]
+        rng.shuffle(options)
+        return tuple(options)
+
+
+class Ability(ABC):
+    """One ability that is tested: it tells its facts when made, and then asks about them.
+
+    Args:
+        rng: its own random source.
+        split: whose words are used.
+        config: length and difficulty.
+        log: takes its statements.
+    """
+
+    name: ClassVar[str]
+    kinds: ClassVar[tuple[str, ...]]
+    most_words: ClassVar[int]
+    """Of a statement; a test holds the templates to it."""
+
+    def __init__(self, rng: CounterRNG, split: str, config: LongQAConfig, log: Log) -> None:
+        self.split, self.config, self.log = split, config, log
+        self.words = lexicon(split)
+        self._tell(rng)
+
+    @classmethod
+    @abstractmethod
+    def most_statements(cls, config: LongQAConfig) -> int:
+        """How many statements come before one round of questions, at most, and after the round before it."""
+
+    @abstractmethod
+    def _tell(self, rng: CounterRNG) -> None:
+        """Make up the facts and log their statements."""
+
+    @abstractmethod
+    def drafts(self, now: int, rng: CounterRNG) -> dict[str, list[Draft]]:
+        """Independent questions by kind, answerable from what is told up to round `now`."""
+
+    @abstractmethod
+    def conversations(self, now: int, rng: CounterRNG) -> list[list[Draft]]:
+        """Questions that build on each other: each but the first needs the one before it to be understood."""
+
+    @abstractmethod
+    def distractor(self, rng: CounterRNG) -> str:
+        """A sentence much like the statements that bears on no question."""
+
+
+def sentence(text: str) -> str:
+    """`text` with a capital."""
+    return text[0].upper() + text[1:]
+
+
+def spread(rng: CounterRNG, count: int, low: float = 0.0, high: float = 1.0) -> list[float]:
+    """`count` increasing places, one in each of as many equal parts of the stretch from `low` to `high`."""
+    return [low + (high - low) * (i + rng.random()) / count for i in range(count)]
+
+
+def in_round(count: int, num_rounds: int) -> int:
+    """How many of `count` statements spread over the whole stream fall into one round, at most."""
+    return min(count, -(-count // num_rounds) + 1)
+
+
+def alternatives(
+    rng: CounterRNG, answer: Sequence[str], fill: Collection[str], others: int
+) -> list[tuple[str, ...]]:
+    """Lists like `answer`: each part is the right one or one of `others` wrong ones from `fill`.
+
+    All combinations are there, so that no part shows by how often it occurs that it is right.
+    """
+    wrong = rng.sample([value for value in fill if value not in answer], others * len(answer))
+    parts = [(right, *wrong[i :: len(answer)]) for i, right in enumerate(answer)]
+    return list(product(*parts))
