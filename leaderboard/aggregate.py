@@ -2,23 +2,24 @@
 
 The score of a task is the mean over episodes. It is normalised between the agents named ``random`` (0) and
 ``oracle`` (1) of the same board, which therefore take no rank themselves. A family's score is the mean over
-its tasks, the overall score the mean over families; both exist only for agents that played all of it.
+its tasks, the overall score the mean over families; both exist only for agents that played all of it. A task
+whose score a language model gave is shown, and counts nowhere.
 """
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from memgym.errors import ResultInvalid
 
-from .board import AgentResult, Board, Estimate, FamilyResult
+from .abilities import ability_members, ability_scores
+from .board import AgentResult, Board, Estimate, Standing
 from .cards import read_card
 from .columns import Bundle, Columns, read_columns
-from .per_task import CEILING, FLOOR, PlayedTask, estimate, play_task, ranks
-from .statistics import percentile_intervals
+from .per_task import CEILING, FLOOR, PlayedTask, play_task
+from .standings import standings
 
 __all__ = ["aggregate"]
 
@@ -48,14 +49,35 @@ def aggregate(bundles: Sequence[Bundle]) -> Board:
     """
     entries = _read(bundles)
     played = [_play(task, entries) for task in _union_of_tasks(entries)]
-    families = tuple(dict.fromkeys(one.task.family for one in played))
-    agents = _with_ranks([_agent(entry, played, families) for entry in entries], families)
+    ranked = [one for one in played if not one.task.is_judged]
+    families = tuple(dict.fromkeys(one.task.family for one in ranked))
+    names, contenders = [e.name for e in entries], {e.name for e in entries if e.is_ranked}
+    of_family = {
+        family: standings([one for one in ranked if one.task.family == family], names, contenders)
+        for family in families
+    }
+    # one family is all there is to it, and counts the same
+    overall = of_family[families[0]] if len(families) == 1 else standings(ranked, names, contenders)
+    members = ability_members([one.task for one in ranked])
+    agents = _agents(
+        entries,
+        played,
+        overall[0],
+        {family: found for family, (found, _) in of_family.items()},
+        {ability: ability_scores(ranked, cells, names) for ability, cells in members.items()},
+    )
     return Board(
         protocol=entries[0].bundle.header["protocol"],
         suites=tuple(sorted({entry.bundle.header["suite"] for entry in entries})),
         families=families,
         tasks=tuple(one.task for one in played),
         agents=tuple(sorted(agents, key=_overview_order)),
+        overall=overall[1],
+        comparisons={family: comparison for family, (_, comparison) in of_family.items()},
+        abilities={
+            ability: tuple(f"{task}/{kind}" if kind else task for task, kind in cells)
+            for ability, cells in members.items()
+        },
     )
 
 
@@ -113,71 +135,45 @@ def _play(task: Mapping[str, Any], entries: Sequence[_Entry]) -> PlayedTask:
     players = [entry for entry in entries if task["name"] in entry.played]
     columns = {entry.name: entry.played[task["name"]] for entry in players}
     for entry in players[1:]:
-        mine, theirs = columns[players[0].name].keys, columns[entry.name].keys
+        mine, theirs = columns[players[0].name], columns[entry.name]
+        is_same = np.array_equal(mine.seeds, theirs.seeds) and np.array_equal(mine.episodes, theirs.episodes)
         what = f"the list of episodes of {task['name']!r}"
-        _check_same(what, players[0].bundle, entry.bundle, mine, theirs)
+        _check_same(what, players[0].bundle, entry.bundle, True, is_same)
     return play_task(task, columns, {entry.name for entry in players if entry.is_ranked})
 
 
-def _agent(entry: _Entry, played: Sequence[PlayedTask], families: Sequence[str]) -> AgentResult:
-    header = entry.bundle.header
-    mine = {one.task.name: one.results[entry.name] for one in played if entry.name in one.results}
-    groups = {family: [one for one in played if one.task.family == family] for family in families}
-    return AgentResult(
-        name=entry.name,
-        card=entry.card,
-        suite=header["suite"],
-        digest=header["digest"],
-        created=header["created"],
-        is_ranked=entry.is_ranked,
-        tasks=mine,
-        skipped=_skipped(entry),
-        families={
-            family: FamilyResult(
-                played=sum(one.task.name in mine for one in group),
-                tasks=len(group),
-                score=_mean_over_groups(entry.name, [group]),
-                rank=None,
+def _agents(
+    entries: Sequence[_Entry],
+    played: Sequence[PlayedTask],
+    overall: Mapping[str, Standing],
+    families: Mapping[str, Mapping[str, Standing]],
+    abilities: Mapping[str, Mapping[str, Estimate]],
+) -> list[AgentResult]:
+    agents = []
+    for entry in entries:
+        header = entry.bundle.header
+        mine = {one.task.name: one.results[entry.name] for one in played if entry.name in one.results}
+        agents.append(
+            AgentResult(
+                name=entry.name,
+                card=entry.card,
+                suite=header["suite"],
+                digest=header["digest"],
+                created=header["created"],
+                is_ranked=entry.is_ranked,
+                tasks=mine,
+                skipped=_skipped(entry),
+                overall=overall[entry.name],
+                families={family: standing[entry.name] for family, standing in families.items()},
+                abilities={
+                    ability: scores[entry.name]
+                    for ability, scores in abilities.items()
+                    if entry.name in scores
+                },
+                memory_max=max(result.memory_max for result in mine.values()),
             )
-            for family, group in groups.items()
-        },
-        overall=_mean_over_groups(entry.name, list(groups.values())),
-        rank=None,
-        memory_max=max(result.memory_max for result in mine.values()),
-    )
-
-
-def _mean_over_groups(agent: str, groups: Sequence[Sequence[PlayedTask]]) -> Estimate | None:
-    """Mean over groups of the mean over tasks; None unless the agent played all and all have a scale."""
-    if not all(agent in one.draws for group in groups for one in group):
-        return None
-    scores = [[one.results[agent].normalised for one in group] for group in groups]
-    mean = np.mean([np.mean([score.mean for score in group if score]) for group in scores])
-    draws = np.mean([np.mean([one.draws[agent] for one in group], axis=0) for group in groups], axis=0)
-    has_interval = all(score and score.low is not None for group in scores for score in group)
-    return estimate(float(mean), percentile_intervals(draws[:, None])[0] if has_interval else None, 0)
-
-
-def _with_ranks(agents: Sequence[AgentResult], families: Sequence[str]) -> list[AgentResult]:
-    contenders = [agent for agent in agents if agent.is_ranked]
-    overall = ranks({agent.name: agent.overall.mean for agent in contenders if agent.overall})
-    by_family = {
-        family: ranks(
-            {agent.name: score.mean for agent in contenders if (score := agent.families[family].score)}
         )
-        for family in families
-    }
-    return [
-        replace(
-            agent,
-            rank=overall.get(agent.name),
-            families={
-                family: replace(result, rank=by_family[family].get(agent.name))
-                for family, result in agent.families.items()
-            },
-        )
-        for agent in agents
-    ]
+    return agents
 
 
 def _overview_order(agent: AgentResult) -> tuple[Any, ...]:
@@ -187,7 +183,7 @@ def _overview_order(agent: AgentResult) -> tuple[Any, ...]:
     score = [result.score.mean for result in agent.families.values() if result.score]
     return (
         not agent.is_ranked,
-        agent.rank or math.inf,
+        agent.overall.place or math.inf,
         first,
         -score[0] if score else 0.0,
         -len(agent.tasks),

@@ -4,9 +4,19 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["SCHEMA", "AgentResult", "Board", "Estimate", "FamilyResult", "Task", "TaskResult", "TypeResult"]
+__all__ = [
+    "SCHEMA",
+    "AgentResult",
+    "Board",
+    "Comparison",
+    "Estimate",
+    "Standing",
+    "Task",
+    "TaskResult",
+    "TypeResult",
+]
 
-SCHEMA = "memgym-board/1"
+SCHEMA = "memgym-board/2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,15 +25,15 @@ class Estimate:
 
     Attributes:
         mean: over all values.
-        low: lower end; None where fewer than two clusters say anything about the spread.
+        low: lower end; None where fewer than two runs say anything about the spread.
         high: upper end; None likewise.
-        clusters: how many independent episodes it rests on; 0 for a mean over tasks.
+        runs: how many runs it rests on, those of all its tasks together.
     """
 
     mean: float
     low: float | None = None
     high: float | None = None
-    clusters: int = 0
+    runs: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +52,7 @@ class TaskResult:
         score: mean over episodes.
         iqm: mean of the middle half of the episodes.
         normalised: 0 is the random agent and 1 the oracle; None without both of them on the board.
-        rank: among the ranked agents of this task; None for one that is not ranked.
+        rank: place by score among the ranked agents of this task; None for one that is not ranked.
         success: fraction of successful episodes.
         mean_return: mean undiscounted return.
         episodes: number of episodes.
@@ -78,13 +88,68 @@ class TaskResult:
 
 
 @dataclass(frozen=True, slots=True)
-class FamilyResult:
-    """One agent on one family: the mean over its tasks of the normalised score, once all are played."""
+class Standing:
+    """One agent over a set of tasks: all of them, or those of a family. Scores are normalised.
+
+    The numbers from `score` on are None for an agent that did not play all of the set.
+
+    Attributes:
+        played: tasks of the set that the agent played.
+        tasks: tasks of the set.
+        score: mean over families of the mean over tasks.
+        iqm: mean of the middle half of all runs of all tasks.
+        optimality_gap: how far the runs are below 1 on average.
+        budget_auc: area under score over log2(bytes of memory), from 64 B to 1 GiB, as a fraction.
+        place: by `score` among the ranked agents; equal scores share a place.
+        rank: the first and the last place that the paired tests leave open.
+        memory: mean peak bytes, over families and tasks as the score.
+        on_front: no ranked agent scores as much with less memory.
+        front_probability: how often that is so among the resamples.
+        profile: at each of `PROFILE_LEVELS` the fraction of runs that score more, with its 95 % interval.
+    """
 
     played: int
     tasks: int
-    score: Estimate | None
-    rank: int | None
+    score: Estimate | None = None
+    iqm: Estimate | None = None
+    optimality_gap: Estimate | None = None
+    budget_auc: Estimate | None = None
+    place: int | None = None
+    rank: tuple[int, int] | None = None
+    memory: float | None = None
+    on_front: bool = False
+    front_probability: float | None = None
+    profile: tuple[tuple[float, float, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The ranked agents of a set of tasks against each other, over the same runs.
+
+    The pairs are (0, 1), (0, 2), ..., (1, 2), ... of `agents`.
+
+    Attributes:
+        agents: by score, best first.
+        tasks: of the set, by name.
+        gap: smallest difference that is separable: half the width of the 95 % interval of a difference, for the
+            median pair; None where a task has a single run.
+        difference: score of the first less that of the second.
+        error: standard error of the difference.
+        p_value: of the paired sign-flip test.
+        p_holm: the same, corrected for the number of pairs.
+        improvement: probability that the first beats the second on a random run.
+        improvement_error: its standard error; None where a task has a single run.
+    """
+
+    agents: tuple[str, ...]
+    tasks: tuple[str, ...]
+    gap: float | None
+    difference: tuple[float, ...]
+    error: tuple[float, ...]
+    p_value: tuple[float, ...]
+    p_holm: tuple[float, ...]
+    improvement: tuple[float, ...]
+    improvement_error: tuple[float | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +165,9 @@ class AgentResult:
         is_ranked: False for privileged agents and for the two that define the scale.
         tasks: by task name, the played ones.
         skipped: by task name, why it was not played.
-        families: by family.
-        overall: mean over families of the family scores; None unless every task is played.
-        rank: by `overall`.
+        overall: on all tasks that are ranked.
+        families: on those of each family.
+        abilities: normalised score by ability; only of agents that played all that shows it.
         memory_max: largest peak of any episode of any task, in bytes.
     """
 
@@ -114,9 +179,9 @@ class AgentResult:
     is_ranked: bool
     tasks: Mapping[str, TaskResult]
     skipped: Mapping[str, str]
-    families: Mapping[str, FamilyResult]
-    overall: Estimate | None
-    rank: int | None
+    overall: Standing
+    families: Mapping[str, Standing]
+    abilities: Mapping[str, Estimate]
     memory_max: int
 
 
@@ -129,6 +194,9 @@ class Task:
         ceiling: mean score of the oracle; None likewise.
         types: question types, in alphabetical order.
         questions: asked in all episodes together.
+        runs: what the bootstrap draws.
+        unit: what a run is: ``"seed"``, or ``"block"`` of episodes.
+        is_judged: a language model decides the score; the task is shown and enters no ranked number.
     """
 
     name: str
@@ -142,6 +210,9 @@ class Task:
     ceiling: float | None
     types: tuple[str, ...]
     questions: int
+    runs: int
+    unit: str
+    is_judged: bool
 
     @property
     def scale(self) -> tuple[float, float] | None:
@@ -153,13 +224,22 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """Everything that the page shows, agents in the order of the overview."""
+    """Everything that the page shows, agents in the order of the overview.
+
+    Attributes:
+        overall: the ranked agents that played every task; None where there are fewer than two.
+        comparisons: the same for each family.
+        abilities: by name, the tasks and types that show it, each as ``"task"`` or ``"task/type"``.
+    """
 
     protocol: str
     suites: tuple[str, ...]
     families: tuple[str, ...]
     tasks: tuple[Task, ...]
     agents: tuple[AgentResult, ...]
+    overall: Comparison | None
+    comparisons: Mapping[str, Comparison | None]
+    abilities: Mapping[str, tuple[str, ...]]
 
     def to_dict(self) -> dict[str, Any]:
         """The board as JSON-like values."""

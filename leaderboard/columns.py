@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from memgym.errors import ResultInvalid
 
 __all__ = ["RATES", "Bundle", "Columns", "read_columns"]
@@ -15,7 +18,11 @@ __all__ = ["RATES", "Bundle", "Columns", "read_columns"]
 RATES = ("evidence_recall", "abstained", "stale", "leaked")
 """What scorers report of a question beside its score, where they do."""
 
-MAX_COUNT = 2**64 - 1  # seeds are 64 bits; nothing else comes near
+MAX_COUNT = 2**62  # two of them still fit 64 bits; as in the schema of a result, but for seeds
+MAX_SEED = 2**63 - 1
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 
 class Bundle(Protocol):
@@ -42,31 +49,35 @@ class Columns:
     """The episodes of one agent on one task, ordered by (seed, episode).
 
     Attributes:
-        keys: (seed, episode) of each.
-        score: of each.
-        memory: peak bytes of each, bank and agent together.
-        success: of each.
-        returns: of each.
+        seeds: of each, shape (n,).
+        episodes: number of each in the stream of its seed, shape (n,).
+        score: of each, shape (n,).
+        memory: peak bytes of each, bank and agent together, shape (n,).
+        success: of each, shape (n,).
+        returns: of each, shape (n,).
+        types: types of question, in alphabetical order.
+        type_sums: of each episode, the sum of the scores of its questions by type, shape (n, types).
+        type_counts: of each episode, its number of questions by type, shape (n, types).
         steps: of all.
         errors: number of episodes with an error.
         refused: of all.
         ops: of all, by kind.
-        type_sums: of each episode, the sum of the scores of its questions by type.
-        type_counts: of each episode, its number of questions by type.
         rates: of all questions, by name.
     """
 
-    keys: list[tuple[int, int]]
-    score: list[float]
-    memory: list[int]
-    success: list[bool]
-    returns: list[float]
+    seeds: Ints
+    episodes: Ints
+    score: Floats
+    memory: Ints
+    success: NDArray[np.bool_]
+    returns: Floats
+    types: tuple[str, ...]
+    type_sums: Floats
+    type_counts: Ints
     steps: int
     errors: int
     refused: int
     ops: dict[str, int]
-    type_sums: list[dict[str, float]]
-    type_counts: list[Counter[str]]
     rates: dict[str, float]
 
 
@@ -96,26 +107,30 @@ def _columns(rows: list["_Row"]) -> Columns:
         if key == following:
             raise ResultInvalid(f"{row.where}: seed {key[0]}, episode {key[1]} is there twice.")
     questions = [row.questions() for row in rows]
-    type_sums = []
-    for asked in questions:
-        sums: dict[str, float] = defaultdict(float)
+    types = tuple(sorted({question.text("type") for asked in questions for question in asked}))
+    place = {kind: i for i, kind in enumerate(types)}
+    type_sums, type_counts = np.zeros((len(rows), len(types))), np.zeros((len(rows), len(types)), np.int64)
+    for e, asked in enumerate(questions):
         for question in asked:
-            sums[question.text("type")] += question.number("score", 0, 1)
-        type_sums.append(dict(sums))
-    everything = [question for asked in questions for question in asked]
+            at = place[question.text("type")]
+            type_sums[e, at] += question.number("score", 0, 1)
+            type_counts[e, at] += 1
+    seeds, episodes = zip(*keys, strict=True)
     return Columns(
-        keys=keys,
-        score=[row.number("score", 0, 1) for row in rows],
-        memory=[row.count("bank_bytes") + row.count("agent_bytes") for row in rows],
-        success=[bool(row.get("success")) for row in rows],
-        returns=[row.number("return") for row in rows],
+        seeds=np.array(seeds, dtype=np.int64),
+        episodes=np.array(episodes, dtype=np.int64),
+        score=np.array([row.number("score", 0, 1) for row in rows]),
+        memory=np.array([row.count("bank_bytes") + row.count("agent_bytes") for row in rows], dtype=np.int64),
+        success=np.array([bool(row.get("success")) for row in rows]),
+        returns=np.array([row.number("return") for row in rows]),
+        types=types,
+        type_sums=type_sums,
+        type_counts=type_counts,
         steps=sum(row.count("length") for row in rows),
         errors=sum(row.get("error") is not None for row in rows),
         refused=sum(row.count("refused") for row in rows),
         ops=_total([row.ops() for row in rows]),
-        type_sums=type_sums,
-        type_counts=[Counter(question.text("type") for question in asked) for asked in questions],
-        rates=_rates(everything),
+        rates=_rates([question for asked in questions for question in asked]),
     )
 
 
@@ -172,7 +187,7 @@ class _Row:
         return _checked_count(self.where, name, self.get(name))
 
     def key(self) -> tuple[int, int]:
-        return self.count("seed"), self.count("episode")
+        return _checked_count(self.where, "seed", self.get("seed"), MAX_SEED), self.count("episode")
 
     def ops(self) -> dict[str, int]:
         ops = self.get("ops")
@@ -187,7 +202,7 @@ class _Row:
         return [_Row(f"{self.where}, question {i}", fields) for i, fields in enumerate(questions, 1)]
 
 
-def _checked_count(where: str, name: str, value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_COUNT:
+def _checked_count(where: str, name: str, value: Any, most: int = MAX_COUNT) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
         raise ResultInvalid(f"{where}: {name!r} is {reprlib.repr(value)}; it is a whole number from 0.")
     return value

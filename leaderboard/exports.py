@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from .board import AgentResult, Board, Estimate, Task, TaskResult
+from .board import AgentResult, Board, Estimate, Standing, Task, TaskResult
 from .columns import RATES
 from .formats import csv_cell
 
@@ -18,7 +18,7 @@ def to_json(board: Board, status: Mapping[str, str]) -> str:
     value = board.to_dict()
     for agent in value["agents"]:
         agent["status"] = status[agent["name"]]
-    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n"
 
 
 def to_csv(board: Board, status: Mapping[str, str]) -> str:
@@ -43,11 +43,9 @@ def _row(agent: AgentResult, task: Task, result: TaskResult, status: str) -> dic
         "setting": agent.card["setting"],
         "privileged": agent.card["privileged"],
         "status": status,
-        "overall_rank": agent.rank,
-        **_columns("overall", agent.overall),
+        **_standing("overall", agent.overall),
         "family": task.family,
-        "family_rank": agent.families[task.family].rank,
-        **_columns("family_score", agent.families[task.family].score),
+        **_standing("family", agent.families.get(task.family, Standing(0, 0))),
         "task": task.name,
         "env_id": task.env_id,
         "rank": result.rank,
@@ -67,6 +65,20 @@ def _row(agent: AgentResult, task: Task, result: TaskResult, status: str) -> dic
         "questions": result.questions,
         **{rate: result.rates.get(rate) for rate in RATES},
         "digest": agent.digest,
+    }
+
+
+def _standing(name: str, standing: Standing) -> dict[str, Any]:
+    low, high = standing.rank or (None, None)
+    return {
+        f"{name}_place": standing.place,
+        f"{name}_rank_low": low,
+        f"{name}_rank_high": high,
+        **_columns(f"{name}_score", standing.score),
+        **_columns(f"{name}_iqm", standing.iqm),
+        **_columns(f"{name}_optimality_gap", standing.optimality_gap),
+        **_columns(f"{name}_budget_auc", standing.budget_auc),
+        f"{name}_memory_bytes": standing.memory,
     }
 
 

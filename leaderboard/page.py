@@ -35,7 +35,10 @@ RATE_TITLES = {
     "evidence_recall": ("Recall", "fraction of the evidence that the memory held when the question came"),
     "abstained": ("Abstained", "fraction of questions that the agent declined to answer"),
     "stale": ("Stale", "of the questions about what has changed, the fraction answered with an old value"),
-    "leaked": ("Leaked", "of the questions about what was to be forgotten, the fraction whose answer repeats it"),
+    "leaked": (
+        "Leaked",
+        "of the questions about what was to be forgotten, the fraction whose answer repeats it",
+    ),
 }
 TEMPLATES = files("memgym.leaderboard.templates")
 

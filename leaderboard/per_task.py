@@ -1,4 +1,4 @@
-"""All agents on one task: scores, intervals, question types, memory, ranks and the Pareto front."""
+"""All agents on one task: scores, intervals, question types, memory, places and the Pareto front."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,19 +10,13 @@ from numpy.typing import NDArray
 
 from .board import Estimate, Task, TaskResult, TypeResult
 from .columns import Columns
-from .statistics import (
-    RESAMPLES,
-    bootstrap_means,
-    generator_from,
-    iqm,
-    normalise,
-    pareto_front,
-    percentile_intervals,
-)
+from .runs import Runs, make_runs
+from .statistics import bootstrap_means, iqm, normalise, pareto_front, percentile_intervals, widen
 
-__all__ = ["CEILING", "FLOOR", "PlayedTask", "estimate", "play_task", "ranks"]
+__all__ = ["CEILING", "FLOOR", "JUDGE", "PlayedTask", "estimate", "places", "play_task"]
 
 FLOOR, CEILING = "random", "oracle"
+JUDGE = "judge:"  # how the name of a score begins that a language model gave
 DIGITS = 6  # sums in another order, as on another machine, differ far below
 
 Floats = NDArray[np.float64]
@@ -33,13 +27,33 @@ class PlayedTask(NamedTuple):
 
     Attributes:
         task: what it is.
+        agents: the order of the agents in `runs` and `scores`.
         results: by agent.
-        draws: by agent, resampled normalised means, shape (resamples,); empty without a scale.
+        runs: what was drawn.
+        scores: normalised score of each run, shape (runs, agents); empty without a scale.
     """
 
     task: Task
+    agents: tuple[str, ...]
     results: dict[str, TaskResult]
-    draws: dict[str, Floats]
+    runs: Runs
+    scores: Floats
+
+    def columns_of(self, agents: Sequence[str]) -> list[int]:
+        """Where these agents stand in `runs` and `scores`."""
+        place = {agent: i for i, agent in enumerate(self.agents)}
+        return [place[agent] for agent in agents]
+
+    def draws(self, agents: Sequence[str], value: int = 0) -> Floats:
+        """Resampled means of some agents, not normalised, shape (resamples, agents).
+
+        Args:
+            agents: by name.
+            value: 0 is the score, 1 the first type of question, and so on.
+        """
+        sums = self.runs.sums[:, self.columns_of(agents), value]
+        sizes = np.broadcast_to(self.runs.sizes[:, value : value + 1], sums.shape)
+        return bootstrap_means(sums, sizes, self.runs.counts)
 
 
 def play_task(task: Mapping[str, Any], columns: Mapping[str, Columns], contenders: set[str]) -> PlayedTask:
@@ -50,68 +64,48 @@ def play_task(task: Mapping[str, Any], columns: Mapping[str, Columns], contender
         columns: by agent, all with the same episodes; at least one agent.
         contenders: the agents that take a rank.
     """
-    types = tuple(sorted({kind for c in columns.values() for counts in c.type_counts for kind in counts}))
-    sums, sizes = _clusters(columns, types)  # (episodes, agents * (1 + types))
-    # the same draws serve all agents, so that their differences are paired
-    draws = bootstrap_means(sums, sizes, generator_from(task["name"].encode(), sums.tobytes()), RESAMPLES)
-    estimates = _estimates(sums, sizes, draws)
-    width = 1 + len(types)
-    questions = [int(n) for n in sizes[:, 1:width].sum(axis=0)]  # by type, the same for all agents
-    described = _describe(task, columns, dict(zip(types, questions, strict=True)))
+    runs = make_runs(task, columns)
+    described = _describe(task, columns, runs)
     scale = described.scale
-
     results = {}
     for i, (agent, played) in enumerate(columns.items()):
-        score, *by_type = estimates[i * width : (i + 1) * width]
+        score, *by_type = _estimates(runs, i)
+        questions = [int(n) for n in runs.sizes[:, 1:].sum(axis=0)]
         of_types = {
-            kind: TypeResult(of_type, n) for kind, of_type, n in zip(types, by_type, questions, strict=True)
+            kind: TypeResult(of_type, n)
+            for kind, of_type, n in zip(runs.types, by_type, questions, strict=True)
         }
         results[agent] = _result(played, score, _normalised(score, scale), of_types)
-    normalised = normalise(draws[:, ::width], *scale) if scale else draws[:, :0]
-    return PlayedTask(
-        described,
-        _with_ranks(results, contenders),
-        dict(zip(columns, normalised.T, strict=False)),
-    )
+    scores = normalise_runs(runs.scores, scale) if scale else np.empty((0, len(columns)))
+    ranked = set() if described.is_judged else contenders
+    return PlayedTask(described, tuple(columns), _with_places(results, ranked), runs, scores)
 
 
-def _clusters(columns: Mapping[str, Columns], types: Sequence[str]) -> tuple[Floats, Floats]:
-    """Sums and sizes of each episode; for each agent its score, then its questions by type."""
-    # An episode that broke off has fewer questions. Those it did not answer count as 0, like the episode.
-    asked = [
-        [max(c.type_counts[e][kind] for c in columns.values()) for kind in types]
-        for e in range(len(next(iter(columns.values())).keys))
-    ]
-    sums = [
-        np.array(
-            [
-                [score, *(by_type.get(kind, 0.0) for kind in types)]
-                for score, by_type in zip(c.score, c.type_sums, strict=True)
-            ]
-        )
-        for c in columns.values()
-    ]
-    sizes = np.array([[1, *counts] for counts in asked], dtype=np.float64)
-    return np.concatenate(sums, axis=1), np.tile(sizes, (1, len(columns)))
+def normalise_runs(scores: Floats, scale: tuple[float, float]) -> Floats:
+    """Normalised without the clip at 1, which is for means: some runs of an agent may be lucky."""
+    floor, ceiling = scale
+    return (scores - floor) / (ceiling - floor)
 
 
-def _estimates(sums: Floats, sizes: Floats, draws: Floats) -> list[Estimate]:
+def _estimates(runs: Runs, agent: int) -> list[Estimate]:
+    """The score of an agent, then those by type."""
+    sums, sizes = runs.sums[:, agent], runs.sizes
     means = sums.sum(axis=0) / sizes.sum(axis=0)
-    clusters = (sizes > 0).sum(axis=0)
-    intervals = percentile_intervals(draws)
+    found = (sizes > 0).sum(axis=0)
+    intervals = percentile_intervals(bootstrap_means(sums, sizes, runs.counts))
     return [
-        estimate(float(mean), interval if n > 1 else None, int(n))
-        for mean, interval, n in zip(means, intervals, clusters, strict=True)
+        estimate(float(mean), widen(interval, float(mean), n - 1, 0.0, 1.0) if n > 1 else None, int(n))
+        for mean, interval, n in zip(means, intervals, found, strict=True)
     ]
 
 
-def estimate(mean: float, interval: tuple[float, float] | None, clusters: int) -> Estimate:
+def estimate(mean: float, interval: tuple[float, float] | None, runs: int) -> Estimate:
     """An `Estimate`, rounded so that it reads the same on every machine."""
     low, high = (round(end, DIGITS) for end in interval) if interval else (None, None)
-    return Estimate(round(mean, DIGITS), low, high, clusters)
+    return Estimate(round(mean, DIGITS), low, high, runs)
 
 
-def _describe(task: Mapping[str, Any], columns: Mapping[str, Columns], questions: Mapping[str, int]) -> Task:
+def _describe(task: Mapping[str, Any], columns: Mapping[str, Columns], runs: Runs) -> Task:
     reference = {name: _mean(columns[name].score) for name in (FLOOR, CEILING) if name in columns}
     return Task(
         name=task["name"],
@@ -120,15 +114,18 @@ def _describe(task: Mapping[str, Any], columns: Mapping[str, Columns], questions
         kwargs=task["kwargs"],
         family=task["family"],
         metric=task["metric"],
-        episodes=len(next(iter(columns.values())).keys),
+        episodes=len(next(iter(columns.values())).score),
         floor=reference.get(FLOOR),
         ceiling=reference.get(CEILING),
-        types=tuple(questions),
-        questions=sum(questions.values()),
+        types=runs.types,
+        questions=int(runs.sizes[:, 1:].sum()),
+        runs=len(runs.sizes),
+        unit=runs.unit,
+        is_judged=task["metric"].startswith(JUDGE),
     )
 
 
-def _mean(values: Sequence[float]) -> float:
+def _mean(values: NDArray[Any]) -> float:
     return round(math.fsum(values) / len(values), DIGITS)
 
 
@@ -139,7 +136,7 @@ def _normalised(score: Estimate, scale: tuple[float, float] | None) -> Estimate 
     if score.low is not None and score.high is not None:
         low, high = normalise([score.low, score.high], *scale)
         ends = (float(low), float(high))
-    return estimate(float(normalise(score.mean, *scale)), ends, score.clusters)
+    return estimate(float(normalise(score.mean, *scale)), ends, score.runs)
 
 
 def _result(
@@ -152,11 +149,11 @@ def _result(
         rank=None,
         success=_mean(columns.success),
         mean_return=_mean(columns.returns),
-        episodes=len(columns.keys),
+        episodes=len(columns.score),
         errors=columns.errors,
         steps=columns.steps,
         memory_mean=_mean(columns.memory),
-        memory_max=max(columns.memory),
+        memory_max=int(columns.memory.max()),
         ops=columns.ops,
         refused=columns.refused,
         questions=sum(of_type.questions for of_type in types.values()),
@@ -166,18 +163,18 @@ def _result(
     )
 
 
-def _with_ranks(results: Mapping[str, TaskResult], contenders: set[str]) -> dict[str, TaskResult]:
+def _with_places(results: Mapping[str, TaskResult], contenders: set[str]) -> dict[str, TaskResult]:
     ranked = {agent: result for agent, result in results.items() if agent in contenders}
-    places = ranks({agent: result.score.mean for agent, result in ranked.items()})
+    rank = places({agent: result.score.mean for agent, result in ranked.items()})
     front = pareto_front(
         [result.memory_mean for result in ranked.values()], [result.score.mean for result in ranked.values()]
     )
     return dict(results) | {
-        agent: replace(result, rank=places[agent], on_front=bool(is_on_front))
+        agent: replace(result, rank=rank[agent], on_front=bool(is_on_front))
         for (agent, result), is_on_front in zip(ranked.items(), front, strict=True)
     }
 
 
-def ranks(scores: Mapping[str, float]) -> dict[str, int]:
+def places(scores: Mapping[str, float]) -> dict[str, int]:
     """Places by score; equal scores share the better place and the next is left out: 1, 2, 2, 4."""
     return {agent: 1 + sum(other > score for other in scores.values()) for agent, score in scores.items()}

@@ -1,10 +1,15 @@
-"""The statistics of the leaderboard, in numpy alone.
+"""The statistics of one agent or one task, in numpy alone.
 
-Intervals are percentile bootstraps over *clusters*: the episodes, which are independent of each other. The
-questions of one episode share a conversation and a memory, so they are never drawn one by one.
+A *run* is what is drawn again: a seed of a task, or a block of its episodes where it has too few seeds. Every
+interval is a percentile bootstrap over runs, each task's apart from the others' (a stratified bootstrap), in
+which n - 1 of n runs are drawn. With few runs that covers better than drawing n of n, whose intervals are too
+narrow by a factor of sqrt((n - 1) / n) (Rao and Wu, 1988). What is left of the error with few runs, that a spread
+from n runs is itself uncertain, is made good as in Student's interval: the ends move away from the mean by
+t / z (`widen`).
 """
 
 import hashlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,17 +19,26 @@ __all__ = [
     "RESAMPLES",
     "Interval",
     "bootstrap_means",
+    "draw_counts",
+    "freedom",
     "generator_from",
     "iqm",
+    "iqm_draws",
     "normalise",
     "pareto_front",
     "percentile_intervals",
+    "t_quantile",
+    "trapezoid_weights",
+    "widen",
 ]
 
 RESAMPLES = 10_000
-CHUNK_CELLS = 2_000_000  # counts held at once: 16 MB, whatever the number of episodes
+CHUNK_CELLS = 2_000_000  # numbers held at once by `iqm_draws`: 16 MB
+Z = 1.959964  # of the normal distribution, two-sided 95 %
+T_OF_FEW = (12.7062, 4.3027, 3.1824)  # Student's, of 1, 2 and 3 degrees of freedom
 
 Floats = NDArray[np.float64]
+Counts = NDArray[np.uint8]
 
 
 class Interval(NamedTuple):
@@ -56,42 +70,74 @@ def iqm(values: ArrayLike) -> float:
     return float(ordered[cut : ordered.size - cut].mean())
 
 
-def bootstrap_means(
-    sums: ArrayLike, sizes: ArrayLike, rng: np.random.Generator, resamples: int = RESAMPLES
-) -> Floats:
-    """Means of `resamples` samples of clusters, drawn with replacement.
-
-    All columns see the same draws: columns of agents that played the same episodes are paired.
+def draw_counts(
+    runs: int, rng: np.random.Generator, resamples: int = RESAMPLES, drawn: int | None = None
+) -> Counts:
+    """How often each run is drawn, with replacement.
 
     Args:
-        sums: sum of the values in each cluster, shape (clusters, columns).
-        sizes: number of values in each cluster, same shape; 0 where a column has none.
+        runs: number of runs, 1 to 255.
         rng: source of the draws.
         resamples: number of samples.
+        drawn: runs in a sample; one less than there are by default, and at least one.
+
+    Returns:
+        Counts, shape (resamples, runs); each row sums to `drawn`.
+    """
+    if not 1 <= runs <= 255:
+        raise ValueError(f"runs is from 1 to 255, not {runs}.")
+    size = max(1, runs - 1) if drawn is None else drawn
+    picked = rng.integers(runs, size=(resamples, size))
+    picked += np.arange(resamples)[:, None] * runs  # each row has its own range: one bincount
+    counts = np.bincount(picked.ravel(), minlength=resamples * runs)
+    return counts.reshape(resamples, runs).astype(np.uint8)
+
+
+def bootstrap_means(sums: ArrayLike, sizes: ArrayLike, counts: ArrayLike) -> Floats:
+    """Means of samples of runs.
+
+    All columns see the same samples: columns of agents that played the same episodes are paired.
+
+    Args:
+        sums: sum of the values in each run, shape (runs, columns).
+        sizes: number of values in each run, same shape; 0 where a column has none.
+        counts: how often each run is in each sample, shape (resamples, runs).
 
     Returns:
         Means, shape (resamples, columns); NaN where a sample holds no value of a column.
     """
     sums, sizes = np.asarray(sums, dtype=np.float64), np.asarray(sizes, dtype=np.float64)
     if sums.ndim != 2 or sums.shape != sizes.shape or len(sums) == 0:
-        raise ValueError(f"sums and sizes are both (clusters, columns), not {sums.shape} and {sizes.shape}.")
-    rows = max(1, CHUNK_CELLS // len(sums))
-    means = np.empty((resamples, sums.shape[1]))
-    for start in range(0, resamples, rows):
-        chunk = means[start : start + rows]
-        counts = _draw_counts(len(sums), len(chunk), rng)  # (chunk, clusters)
-        values = counts @ sizes
-        np.divide(counts @ sums, values, out=chunk, where=values > 0)
-        chunk[values == 0] = np.nan
-    return means
+        raise ValueError(f"sums and sizes are both (runs, columns), not {sums.shape} and {sizes.shape}.")
+    weights = np.asarray(counts, dtype=np.float64)
+    values = weights @ sizes
+    return np.divide(weights @ sums, values, out=np.full(values.shape, np.nan), where=values > 0)
 
 
-def _draw_counts(clusters: int, resamples: int, rng: np.random.Generator) -> Floats:
-    """How often each cluster is drawn, shape (resamples, clusters); each row sums to `clusters`."""
-    drawn = rng.integers(clusters, size=(resamples, clusters))
-    drawn += np.arange(resamples)[:, None] * clusters  # each row has its own range: one bincount
-    counts = np.bincount(drawn.ravel(), minlength=resamples * clusters)
-    return counts.reshape(resamples, clusters).astype(np.float64)
+def iqm_draws(values: ArrayLike, counts: ArrayLike) -> Floats:
+    """The interquartile mean of each sample of runs, from all tasks together.
+
+    Args:
+        values: of each run, shape (runs,).
+        counts: how often each run is in each sample, shape (runs, resamples); all samples are of one size.
+
+    Returns:
+        Shape (resamples,).
+    """
+    values, counts = np.asarray(values, dtype=np.float64), np.asarray(counts)
+    order = np.argsort(values, kind="stable")
+    steps = np.diff(values[order])
+    total = int(counts[:, 0].sum(dtype=np.int64))
+    low, high = total // 4, total - total // 4
+    out = np.empty(counts.shape[1])
+    columns = max(1, CHUNK_CELLS // len(values))
+    for start in range(0, len(out), columns):
+        # counts of the values up to each, cut to the middle half; summation by parts turns them into the mean
+        upto = np.cumsum(counts[order, start : start + columns], axis=0, dtype=np.int32)
+        np.clip(upto, low, high, out=upto)
+        upto -= low
+        out[start : start + columns] = values[order[-1]] * (high - low) - steps @ upto[:-1].astype(np.float64)
+    return out / (high - low)
 
 
 def percentile_intervals(draws: ArrayLike, level: float = 0.95) -> list[Interval]:
@@ -102,8 +148,58 @@ def percentile_intervals(draws: ArrayLike, level: float = 0.95) -> list[Interval
         level: probability inside.
     """
     tail = 100 * (1 - level) / 2
-    low, high = np.nanpercentile(np.asarray(draws, dtype=np.float64), [tail, 100 - tail], axis=0)
-    return [Interval(float(a), float(b)) for a, b in zip(low, high, strict=True)]
+    by_column = np.ascontiguousarray(np.asarray(draws, dtype=np.float64).T)
+    if np.isnan(by_column).any():
+        ends = np.array([np.percentile(row[~np.isnan(row)], [tail, 100 - tail]) for row in by_column]).T
+    else:
+        ends = np.percentile(by_column, [tail, 100 - tail], axis=1, overwrite_input=True)
+    return [Interval(float(a), float(b)) for a, b in ends.T]
+
+
+def t_quantile(degrees: float) -> float:
+    """Student's t that 95 % of values lie within, to 0.02; by expansion around the normal distribution.
+
+    >>> round(t_quantile(9), 2), round(t_quantile(1e9), 2)
+    (2.26, 1.96)
+    """
+    if degrees <= len(T_OF_FEW):  # the expansion does not hold; degrees of freedom may be fractions
+        whole = np.arange(1, len(T_OF_FEW) + 1)
+        return float(np.exp(np.interp(degrees, whole, np.log(T_OF_FEW))))
+    first, second = (Z**3 + Z) / 4, (5 * Z**5 + 16 * Z**3 + 3 * Z) / 96
+    third = (3 * Z**7 + 19 * Z**5 + 17 * Z**3 - 15 * Z) / 384
+    return Z + first / degrees + second / degrees**2 + third / degrees**3
+
+
+def freedom(variances: ArrayLike, runs: ArrayLike) -> Floats:
+    """Degrees of freedom of the variance of a sum over tasks (Satterthwaite, 1946).
+
+    Args:
+        variances: of each task's part in the sum, shape (tasks, columns).
+        runs: of each task, shape (tasks,), each at least 2.
+
+    Returns:
+        Shape (columns,); infinite where nothing varies.
+    """
+    variances = np.asarray(variances, dtype=np.float64)
+    below = (variances**2 / (np.asarray(runs, dtype=np.float64)[:, None] - 1)).sum(axis=0)
+    return np.divide(variances.sum(axis=0) ** 2, below, out=np.full(below.shape, np.inf), where=below > 0)
+
+
+def widen(
+    interval: Interval, mean: float, degrees: float, low: float = -np.inf, high: float = np.inf
+) -> Interval:
+    """The interval with its ends further from the mean, for a spread known to so many degrees of freedom.
+
+    Args:
+        interval: of `percentile_intervals`.
+        mean: of the data themselves.
+        degrees: of freedom, at least 1.
+        low: what the mean cannot be below.
+        high: what it cannot be above.
+    """
+    factor = t_quantile(degrees) / Z
+    ends = (mean - factor * (mean - interval.low), mean + factor * (interval.high - mean))
+    return Interval(max(low, ends[0]), min(high, ends[1]))
 
 
 def normalise(score: ArrayLike, floor: float, ceiling: float) -> Floats:
@@ -129,13 +225,46 @@ def pareto_front(cost: ArrayLike, score: ArrayLike) -> NDArray[np.bool_]:
 
     Args:
         cost: shape (n,), less is better.
-        score: shape (n,), more is better.
+        score: shape (..., n), more is better.
 
     Returns:
-        Mask, shape (n,). Equal points are all on the front, or all off it.
+        Mask of the shape of `score`. Equal points are all on the front, or all off it.
     """
     cost, score = np.asarray(cost, dtype=np.float64), np.asarray(score, dtype=np.float64)
-    no_worse = (cost[:, None] <= cost) & (score[:, None] >= score)  # (n, n): row is no worse than column
-    better = (cost[:, None] < cost) | (score[:, None] > score)
-    is_beaten = np.any(no_worse & better, axis=0)
-    return np.logical_not(is_beaten)
+    if cost.size == 0:
+        return np.zeros(score.shape, dtype=np.bool_)
+    order = np.argsort(cost, kind="stable")
+    levels, level_of = np.unique(cost[order], return_inverse=True)
+    best = np.full((*score.shape[:-1], len(levels) + 1), -np.inf)  # of each cost; none is before the first
+    starts = np.searchsorted(cost[order], levels)
+    best[..., 1:] = np.maximum.reduceat(score[..., order], starts, axis=-1)
+    cheaper = np.maximum.accumulate(best, axis=-1)[..., level_of]  # best score for less, at each point
+    mask = np.empty(score.shape, dtype=np.bool_)
+    ordered = score[..., order]
+    mask[..., order] = (ordered > cheaper) & (ordered == best[..., 1:][..., level_of])
+    return mask
+
+
+def trapezoid_weights(costs: Sequence[float], low: float, high: float) -> list[float]:
+    """Weights of scores whose sum is the area under score over log2(cost), divided by the range's length.
+
+    The curve is 0 left of the first point, straight between points and flat to the right of the last; a single
+    point is a step.
+
+    Args:
+        costs: of each point, e.g. bytes; those outside the range count as its nearer end.
+        low: where the area starts, above 0.
+        high: where it ends.
+
+    >>> trapezoid_weights([16], 4, 64)
+    [0.5]
+    """
+    at = np.log2(np.clip(np.asarray(costs, dtype=np.float64), low, high))
+    order = np.argsort(at, kind="stable")
+    ordered = at[order]
+    gaps = np.diff(ordered)
+    weights = np.zeros(len(at))
+    weights[order[:-1]] += gaps / 2
+    weights[order[1:]] += gaps / 2
+    weights[order[-1]] += np.log2(high) - ordered[-1]
+    return [float(w) for w in weights / (np.log2(high) - np.log2(low))]

@@ -18,6 +18,13 @@ TASKS: dict[str, dict[str, Any]] = {
         "family": "control",
         "metric": "success",
     },
+    "t-maze-wide": {
+        "title": "Endless T-Maze, 3 corridors, more memory",
+        "env_id": "memgym/EndlessTMaze-v0",
+        "kwargs": {"corridors": 3, "split": "test", "memory_budget": 4096},
+        "family": "control",
+        "metric": "success",
+    },
     "dialogue": {
         "title": "Dialogue memory, 4 KiB",
         "env_id": "memgym/DialogueMemory-v0",
@@ -190,7 +197,7 @@ def _realistic_bundle(name: str, num_episodes: int) -> Bundle:
     return make_bundle(
         name,
         episodes=episodes,
-        skipped={task: "plays other tasks only" for task in TASKS if task not in plays},
+        skipped={task: "plays other tasks only" for task in ("t-maze-n3", *TYPES) if task not in plays},
         kind=kind,
         setting=setting,
         description=description,

@@ -13,7 +13,9 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy import stats
 
 from memgym.core.result import TaskRow, find_bundles, write_bundle
 from memgym.errors import DependencyMissing, ResultInvalid, ResultMismatch
@@ -57,8 +59,9 @@ def realistic():
 
 def test_score_is_the_mean_over_episodes_inside_its_interval():
     result = agent(aggregate([make_bundle("a", {MAZE: [0.0, 1.0, 1.0, 1.0]})]), "a").tasks[MAZE]
-    assert (result.score.mean, result.score.clusters) == (0.75, 4)
-    assert result.score.low == 0.25
+    assert (result.score.mean, result.score.runs) == (0.75, 4)
+    # percentiles of three drawn of four are 1/3 and 1; Student's t of 3 degrees of freedom moves the ends apart
+    assert result.score.low == pytest.approx(0.75 - (0.75 - 1 / 3) * 3.182 / 1.96, abs=1e-3)
     assert result.score.high == 1.0
 
 
@@ -82,7 +85,7 @@ def test_without_a_reference_nothing_is_normalised_and_the_page_says_so(missing)
     references = [bundle for bundle in scale(MAZE) if bundle.header["agent"]["name"] != missing]
     board = aggregate([*references, make_bundle("a", {MAZE: [0.5, 0.5]})])
     assert agent(board, "a").tasks[MAZE].normalised is None
-    assert agent(board, "a").overall is None
+    assert agent(board, "a").overall.score is None
     assert agent(board, "a").tasks[MAZE].rank == 1
     assert "No normalised score" in render_page(board, status(board))
 
@@ -97,7 +100,7 @@ def test_overall_is_the_mean_over_families_of_the_mean_over_tasks():
     result = agent(aggregate([*scale(MAZE, DIALOGUE, LOCOMO), bundle]), "a")
     assert pytest.approx(result.families["control"].score.mean) == 1.0
     assert pytest.approx(result.families["text"].score.mean) == 0.25
-    assert pytest.approx(result.overall.mean) == 0.625
+    assert pytest.approx(result.overall.score.mean) == 0.625
 
 
 def test_memory_is_the_peak_of_bank_and_agent_together():
@@ -129,7 +132,7 @@ def test_types_are_means_over_questions_with_episodes_as_clusters():
     assert (pytest.approx(2 / 3), 3, 2) == (
         types["single-hop"].score.mean,
         types["single-hop"].questions,
-        types["single-hop"].score.clusters,
+        types["single-hop"].score.runs,
     )
     assert (types["temporal"].score.mean, types["temporal"].score.low) == (0.5, None)
 
@@ -170,14 +173,11 @@ def test_incomplete_agents_are_never_ranked_on_a_subset():
         ]
     )
     half = agent(board, "half")
-    assert (half.overall, half.rank) == (None, None)
-    assert (
-        half.families["text"].score,
-        half.families["text"].rank,
-        half.families["text"].played,
-    ) == (None, None, 1)
-    assert half.families["control"].rank == 1
-    assert (agent(board, "all").rank, agent(board, "all").families["control"].rank) == (1, 2)
+    assert (half.overall.score, half.overall.place, half.overall.played) == (None, None, 2)
+    assert (half.families["text"].score, half.families["text"].place) == (None, None)
+    assert half.families["text"].played == 1
+    assert half.families["control"].place == 1
+    assert (agent(board, "all").overall.place, agent(board, "all").families["control"].place) == (1, 2)
     assert "played 2 of 3" in render_page(board, status(board))
 
 
@@ -185,7 +185,8 @@ def test_privileged_agents_and_the_scale_are_shown_but_never_ranked():
     cheat = make_bundle("cheat", {MAZE: [0.8, 0.8]}, privileged=True)
     board = aggregate([*scale(MAZE), cheat, make_bundle("honest", {MAZE: [0.3, 0.3]})])
     places = {
-        one.name: (one.rank, one.families["control"].rank, one.tasks[MAZE].rank) for one in board.agents
+        one.name: (one.overall.place, one.families["control"].place, one.tasks[MAZE].rank)
+        for one in board.agents
     }
     assert places == {"random": (None,) * 3, "oracle": (None,) * 3, "cheat": (None,) * 3, "honest": (1, 1, 1)}
     assert not agent(board, "cheat").tasks[MAZE].on_front
@@ -195,11 +196,176 @@ def test_privileged_agents_and_the_scale_are_shown_but_never_ranked():
 def test_equal_scores_share_a_rank():
     scores = {"a": 0.5, "b": 0.7, "c": 0.5, "d": 0.3}
     board = aggregate([*scale(MAZE), *(make_bundle(name, {MAZE: [s, s]}) for name, s in scores.items())])
-    assert {name: agent(board, name).rank for name in scores} == {"a": 2, "b": 1, "c": 2, "d": 4}
+    assert {name: agent(board, name).overall.place for name in scores} == {"a": 2, "b": 1, "c": 2, "d": 4}
 
 
 def test_order_of_the_bundles_does_not_matter(realistic):
     assert realistic == aggregate(realistic_bundles()[::-1])
+
+
+# ---- beside the headline ---------------------------------------------------------------------------------
+
+
+def many_runs(name, mean, tasks=(MAZE,), seeds=5, **fields):
+    """Ten episodes of each seed, which score around `mean`."""
+    noise = np.random.default_rng(list(name.encode())).normal(0, 0.05, (len(tasks), seeds, 10))
+    episodes = [
+        make_episode(task, e, float(np.clip(mean + noise[t, s, e], 0, 1)), seed=s, **fields)
+        for t, task in enumerate(tasks)
+        for s in range(seeds)
+        for e in range(10)
+    ]
+    return make_bundle(name, episodes=episodes)
+
+
+def board_of_runs(**means):
+    references = [many_runs("random", 0.2), many_runs("oracle", 0.9)]
+    return aggregate([*references, *(many_runs(name, mean) for name, mean in means.items())])
+
+
+def test_a_run_is_a_seed_or_a_block_of_episodes_where_seeds_are_few():
+    (task,) = board_of_runs(a=0.5).tasks
+    assert (task.runs, task.unit, task.episodes) == (5, "seed", 50)
+    (task,) = aggregate([make_bundle("a", {MAZE: [0.5] * 25})]).tasks
+    assert (task.runs, task.unit) == (10, "block")
+
+
+def test_ranks_are_the_places_that_the_paired_tests_leave_open():
+    board = board_of_runs(best=0.8, middle=0.5, meddle=0.501, worst=0.3)
+    (task,) = board.tasks
+    assert task.unit == "seed"
+    # five runs can be flipped in 2^5 ways: no pair of four passes the correction
+    assert {agent(board, name).overall.rank for name in ("best", "worst")} == {(1, 4)}
+    references = [make_bundle(n, {MAZE: [v] * 40}) for n, v in (("random", 0.2), ("oracle", 0.9))]
+    rng = np.random.default_rng(0)
+    agents = [
+        make_bundle(name, {MAZE: np.clip(mean + rng.normal(0, 0.02, 40), 0, 1).tolist()})
+        for name, mean in (("best", 0.8), ("middle", 0.5), ("meddle", 0.501), ("worst", 0.3))
+    ]
+    board = aggregate([*references, *agents])
+    ranks = {one.name: one.overall.rank for one in board.agents if one.overall.rank}
+    assert ranks == {"best": (1, 1), "middle": (2, 3), "meddle": (2, 3), "worst": (4, 4)}
+    places = {one.name: one.overall.place for one in board.agents if one.overall.rank}
+    assert set(places.values()) == {1, 2, 3, 4}
+
+
+def test_comparison_holds_every_pair_of_ranked_agents_best_first():
+    comparison = board_of_runs(a=0.4, b=0.6, c=0.5).overall
+    assert comparison.agents == ("b", "c", "a")
+    assert all(difference > 0 for difference in comparison.difference)
+    assert len(comparison.p_holm) == 3
+    assert all(raw <= corrected for raw, corrected in zip(comparison.p_value, comparison.p_holm, strict=True))
+    assert all(value > 0.9 for value in comparison.improvement)
+    assert 0 < comparison.gap < 0.2
+
+
+def test_gap_of_two_agents_is_half_the_width_of_students_paired_interval():
+    def runs(name, mean):
+        rows = many_runs(name, mean).episodes
+        return np.array([np.mean([row["score"] for row in rows if row["seed"] == s]) for s in range(5)])
+
+    board = board_of_runs(a=0.5, b=0.52)
+    (task,) = board.tasks
+    paired = stats.ttest_rel(runs("b", 0.52), runs("a", 0.5)).confidence_interval(0.95)
+    width = (paired.high - paired.low) / 2 / (task.ceiling - task.floor)
+    assert board.overall.gap == pytest.approx(width, rel=0.01)
+
+
+def test_tasks_that_differ_in_bytes_alone_are_points_of_one_curve():
+    def budgets(name, small, large, held):
+        episodes = [
+            make_episode(task, e, score, seed=s, bank_bytes=bank, agent_bytes=0)
+            for task, score, bank in ((MAZE, small, held[0]), ("t-maze-wide", large, held[1]))
+            for s in range(3)
+            for e in range(2)
+        ]
+        return make_bundle(name, episodes=episodes)
+
+    board = aggregate(
+        [
+            budgets("random", 0.0, 0.0, (64, 64)),
+            budgets("oracle", 1.0, 1.0, (64, 2**30)),
+            budgets("thrifty", 1.0, 1.0, (2**12, 2**18)),
+            budgets("greedy", 0.0, 1.0, (2**12, 2**18)),
+        ]
+    )
+    auc = {one.name: one.overall.budget_auc.mean for one in board.agents}
+    assert auc["oracle"] == 1.0
+    assert auc["thrifty"] == pytest.approx(18 / 24)  # full from 2^12 on
+    assert auc["greedy"] == pytest.approx((6 / 2 + 12) / 24)  # rises over six doublings, then full
+    assert [agent(board, "thrifty").overall.on_front, agent(board, "greedy").overall.on_front] == [
+        True,
+        False,
+    ]
+    assert agent(board, "thrifty").overall.front_probability == 1.0
+
+
+def test_profile_falls_from_all_runs_to_none():
+    standing = agent(board_of_runs(a=0.5), "a").overall
+    above = [value for value, _, _ in standing.profile]
+    assert len(above) == 51
+    assert above == sorted(above, reverse=True)
+    assert (above[0], above[-1]) == (1.0, 0.0)
+    assert all(low <= value <= high for value, low, high in standing.profile)
+
+
+def test_iqm_and_optimality_gap_are_those_of_the_runs():
+    board = board_of_runs(a=0.5)
+    standing = agent(board, "a").overall
+    (task,) = board.tasks
+    rows = many_runs("a", 0.5).episodes
+    runs = [np.mean([row["score"] for row in rows if row["seed"] == s]) for s in range(5)]
+    values = (np.array(runs) - task.floor) / (task.ceiling - task.floor)
+    assert standing.iqm.mean == pytest.approx(np.sort(values)[1:4].mean(), abs=1e-5)
+    assert standing.optimality_gap.mean == pytest.approx((1 - values).mean(), abs=1e-5)
+    for one in (standing.score, standing.iqm, standing.optimality_gap, standing.budget_auc):
+        assert one.low < one.mean < one.high
+
+
+def test_abilities_are_normalised_by_type_and_need_every_task_that_shows_them():
+    def asked(name, right):
+        questions = [question("single-hop", right), question("deletion", 0.5), question("colour", 0.5)]
+        episodes = [make_episode(DIALOGUE, i, 0.5, questions=questions) for i in range(4)]
+        return make_bundle(name, episodes=episodes)
+
+    agents = [asked("random", 0.2), asked("oracle", 1.0), asked("a", 0.6)]
+    board = aggregate(agents)
+    assert board.abilities == {"retention": ("dialogue/single-hop",), "forgetting": ("dialogue/deletion",)}
+    found = agent(board, "a").abilities
+    assert found["retention"].mean == pytest.approx(0.5)
+    assert "forgetting" not in found  # the oracle is not above the random agent there
+
+
+def judged(name, maze, dialogue):
+    bundle = make_bundle(name, {MAZE: maze, DIALOGUE: dialogue})
+    bundle.header["tasks"][1]["metric"] = "judge:gpt"
+    return bundle
+
+
+def test_the_word_of_a_language_model_enters_no_ranked_number():
+    def board(of_a, of_b):
+        return aggregate(
+            [
+                judged("random", [0.2] * 3, [0.0] * 3),
+                judged("oracle", [0.8] * 3, [1.0] * 3),
+                judged("a", [0.4, 0.5, 0.6], of_a),
+                judged("b", [0.3, 0.4, 0.5], of_b),
+            ]
+        )
+
+    high, low = board([1.0] * 3, [0.0] * 3), board([0.0] * 3, [1.0] * 3)
+    for name in ("a", "b"):
+        one, other = agent(high, name), agent(low, name)
+        assert (one.overall, one.families, one.abilities) == (other.overall, other.families, other.abilities)
+        assert one.tasks[DIALOGUE].rank is None
+        assert not one.tasks[DIALOGUE].on_front
+        assert one.tasks[DIALOGUE].score != other.tasks[DIALOGUE].score  # it is shown
+    assert (high.overall, high.comparisons) == (low.overall, low.comparisons)
+    assert high.families == ("control",)
+    fair = aggregate(
+        [make_bundle(n, {MAZE: [v] * 2, DIALOGUE: [v] * 2}) for n, v in (("a", 0.1), ("b", 0.9))]
+    )
+    assert agent(fair, "b").tasks[DIALOGUE].rank == 1  # the same task is ranked where code scores it
 
 
 # ---- what is refused -------------------------------------------------------------------------------------
@@ -390,7 +556,7 @@ def test_csv_has_a_line_for_each_agent_and_task(realistic):
     assert sum(len(one.tasks) for one in realistic.agents) == len(rows)
     row = next(row for row in rows if (row["agent"], row["task"]) == ("rules", DIALOGUE))
     assert agent(realistic, "rules").tasks[DIALOGUE].score.mean == float(row["score"])
-    assert row["overall"] == ""
+    assert row["overall_score"] == ""
 
 
 def test_json_holds_the_whole_board(realistic):

@@ -1,0 +1,128 @@
+"""What a task, or a type of question in it, is evidence for."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .board import Estimate, Task
+from .per_task import CEILING, FLOOR, PlayedTask, estimate
+from .statistics import freedom, normalise, percentile_intervals, widen
+
+__all__ = ["ABILITIES", "ability_members", "ability_of_task", "ability_of_type", "ability_scores"]
+
+Cell = tuple[str, str]
+"""A task by name, and a type of its questions; ``""`` for a task without questions."""
+
+ABILITIES: dict[str, frozenset[str]] = {
+    "retention": frozenset(
+        "single-hop single-key single-session-user single-session-assistant single-session-preference "
+        "open-domain accurate-retrieval".split()
+    ),
+    "updating": frozenset("knowledge-update current-value conflict-resolution".split()),
+    "selection": frozenset({"multi-key"}),
+    "forgetting": frozenset({"deletion"}),
+    "combining": frozenset("multi-hop multi-session long-range-understanding".split()),
+    "time": frozenset("temporal temporal-reasoning".split()),
+    "abstention": frozenset("abstention adversarial".split()),
+}
+"""Abilities and the question types that show them; a type outside of all shows none."""
+
+OF_REWRITING = {
+    "retention": "retention",
+    "selective": "selection",
+    "distractor": "selection",
+    "reversal": "updating",
+}
+REWRITING_ENVS = frozenset(
+    f"memgym/{name}-v0"
+    for name in ("EndlessTMaze", "ColorCubes", "KeyValueRewriting", "OrderRewriting", "CountRewriting")
+)
+
+
+def ability_of_type(question_type: str) -> str | None:
+    """The ability that questions of a type show.
+
+    >>> ability_of_type("multi-hop"), ability_of_type("art")
+    ('combining', None)
+    """
+    last = question_type.rpartition("/")[2]
+    return next((ability for ability, types in ABILITIES.items() if last in types), None)
+
+
+def ability_of_task(env_id: str, kwargs: Mapping[str, Any]) -> str | None:
+    """The ability that a task without questions shows.
+
+    >>> ability_of_task("memgym/EndlessTMaze-v0", {"num_corridors": 1})
+    'retention'
+    >>> ability_of_task("memgym/ColorCubes-v0", {"mode": "medium"})
+    'updating'
+    """
+    if env_id not in REWRITING_ENVS:
+        return None
+    if kwargs.get("num_corridors") == 1 or kwargs.get("mode") == "trivial":
+        return "retention"
+    return OF_REWRITING.get(str(kwargs.get("rewriting")), "updating")
+
+
+def ability_members(tasks: Sequence[Task]) -> dict[str, list[Cell]]:
+    """The tasks and types of a board that show each ability, abilities in the order of `ABILITIES`."""
+    members: dict[str, list[Cell]] = {ability: [] for ability in ABILITIES}
+    for task in tasks:
+        if task.types:
+            found = {kind: ability_of_type(kind) for kind in task.types}
+        else:
+            found = {"": ability_of_task(task.env_id, task.kwargs)}
+        for kind, ability in found.items():
+            if ability:
+                members[ability].append((task.name, kind))
+    return {ability: cells for ability, cells in members.items() if cells}
+
+
+def ability_scores(
+    played: Sequence[PlayedTask], cells: Sequence[Cell], agents: Sequence[str]
+) -> dict[str, Estimate]:
+    """The mean over cells of the normalised score, of the agents that played them all.
+
+    A type of question is normalised between the random agent and the oracle on that type. A cell where the
+    oracle is not above the random agent, or one of the two is missing, counts for nobody.
+    """
+    by_name = {one.task.name: one for one in played}
+    usable = [(by_name[task], kind) for task, kind in cells if _scale(by_name[task], kind)]
+    if not usable:
+        return {}
+    players = [agent for agent in agents if all(agent in one.results for one, _ in usable)]
+    means, draws = np.zeros(len(players)), 0.0
+    runs, variances = [], []
+    for one, kind in usable:
+        low, high = _scale(one, kind) or (0.0, 1.0)
+        value = 1 + one.runs.types.index(kind) if kind else 0
+        scores = [_score(one, agent, kind).mean for agent in players]
+        means += normalise(scores, low, high) / len(usable)
+        drawn = normalise(one.draws(players, value), low, high) / len(usable)
+        draws = draws + drawn
+        variances.append(np.nanvar(drawn, axis=0))
+        runs.append(int((one.runs.sizes[:, value] > 0).sum()))
+    if not players or min(runs) < 2:
+        return {
+            agent: estimate(float(mean), None, sum(runs)) for agent, mean in zip(players, means, strict=True)
+        }
+    degrees = freedom(variances, runs)
+    return {
+        agent: estimate(float(mean), widen(interval, float(mean), float(df), high=1.0), sum(runs))
+        for agent, mean, interval, df in zip(
+            players, means, percentile_intervals(draws), degrees, strict=True
+        )
+    }
+
+
+def _score(one: PlayedTask, agent: str, kind: str) -> Estimate:
+    result = one.results[agent]
+    return result.types[kind].score if kind else result.score
+
+
+def _scale(one: PlayedTask, kind: str) -> tuple[float, float] | None:
+    if not {FLOOR, CEILING} <= one.results.keys():
+        return None
+    low, high = _score(one, FLOOR, kind).mean, _score(one, CEILING, kind).mean
+    return (low, high) if high > low else None

@@ -1,0 +1,145 @@
+"""Agents against each other: paired tests, their correction for many of them, ranks, and who tends to win.
+
+All agents of a board play the same episodes, so every comparison is of pairs: the same task, the same run.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["FLIPS", "SIGNIFICANT", "Improvement", "holm", "improvement", "rank_intervals", "sign_flip_test"]
+
+FLIPS = 100_000
+SIGNIFICANT = 0.05
+BLOCK = 5_000  # flips at once
+ENOUGH = 20  # flips as extreme as the data, after which more of them would not change the verdict
+SURE = 1e-9  # a p-value below this needs no flips
+GRID = 2.0**40  # weighted scores become whole multiples of 2**-40, so that sums are exact in any order
+
+Floats = NDArray[np.float64]
+
+
+def sign_flip_test(
+    values: ArrayLike, weights: ArrayLike, rng: np.random.Generator, flips: int = FLIPS
+) -> Floats:
+    """p-values of all pairs of agents: is the weighted mean of their differences other than zero?
+
+    The paired permutation test: where two agents are alike, the sign of each difference is as likely plus as
+    minus. The statistic is linear, so the flipped sums of all pairs come from one matrix product. A pair is
+    flipped until 20 flips were at least as extreme as the data (Besag and Clifford, 1991). Where flips are too
+    few to tell, Hoeffding's bound on the same probability, 2 exp(-t^2 / (2 sum d^2)), is taken instead, so that
+    clear differences stay clear among many pairs.
+
+    Args:
+        values: scores of each agent, shape (runs, agents), the runs of all tasks one after the other.
+        weights: of each run in the mean, shape (runs,).
+        rng: source of the flips.
+        flips: at most.
+
+    Returns:
+        p-values of the pairs (0, 1), (0, 2), ..., (1, 2), ..., shape (agents * (agents - 1) / 2,).
+    """
+    scaled = np.rint(
+        np.asarray(values, dtype=np.float64) * np.asarray(weights, dtype=np.float64)[:, None] * GRID
+    )
+    runs, agents = scaled.shape
+    first, second = np.triu_indices(agents, 1)
+    real = np.abs(scaled.sum(axis=0)[first] - scaled.sum(axis=0)[second])
+    gram = scaled.T @ scaled
+    squares = gram[first, first] + gram[second, second] - 2 * gram[first, second]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        bound = np.minimum(1.0, 2 * np.exp(-(real**2) / (2 * squares)))
+    bound[real == 0] = 1.0
+    extreme, done = np.zeros(len(first), dtype=np.int64), np.zeros(len(first), dtype=np.int64)
+    active = np.flatnonzero(bound > SURE)
+    for start in range(0, flips, BLOCK):
+        if not active.size:
+            break
+        size = min(BLOCK, flips - start)
+        bits = np.unpackbits(np.frombuffer(rng.bytes(size * -(-runs // 8)), dtype=np.uint8))
+        signs = bits.reshape(size, -1)[:, :runs].astype(np.float64) * 2 - 1
+        flipped = scaled.T @ signs.T  # (agents, size)
+        for pair in active:
+            extreme[pair] += np.count_nonzero(
+                np.abs(flipped[first[pair]] - flipped[second[pair]]) >= real[pair]
+            )
+        done[active] += size
+        active = active[extreme[active] < ENOUGH]
+    return np.minimum((extreme + 1) / (done + 1), bound)
+
+
+def holm(p_values: ArrayLike) -> Floats:
+    """p-values adjusted so that the chance of any false finding among them stays below the level (Holm, 1979).
+
+    >>> holm([0.01, 0.04, 0.03]).tolist()
+    [0.03, 0.06, 0.06]
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(p, kind="stable")
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(p[order] * (len(p) - np.arange(len(p)))))
+    return adjusted
+
+
+def rank_intervals(
+    scores: ArrayLike, p_values: ArrayLike, level: float = SIGNIFICANT
+) -> list[tuple[int, int]]:
+    """The places that an agent may hold: 1 + those significantly better, to all minus those significantly worse.
+
+    Args:
+        scores: of each agent, shape (agents,).
+        p_values: adjusted, of the pairs in the order of `sign_flip_test`.
+        level: of significance.
+    """
+    scores = np.asarray(scores, dtype=np.float64)
+    agents = len(scores)
+    first, second = np.triu_indices(agents, 1)
+    is_clear = np.asarray(p_values) <= level
+    better, worse = np.zeros(agents, dtype=int), np.zeros(agents, dtype=int)
+    ahead = scores[first] > scores[second]
+    for winner, loser in ((first, second), (second, first)):
+        won = is_clear & (ahead if winner is first else ~ahead)
+        np.add.at(better, loser[won], 1)
+        np.add.at(worse, winner[won], 1)
+    return [(int(1 + b), int(agents - w)) for b, w in zip(better, worse, strict=True)]
+
+
+class Improvement(NamedTuple):
+    """Probability of improvement of all pairs, and its standard error, each of shape (pairs,)."""
+
+    probability: Floats
+    error: Floats
+
+
+def improvement(tasks: list[Floats]) -> Improvement:
+    """How often the first of two agents scores more than the second on a random run of each (ties count half).
+
+    The mean over tasks of Mann and Whitney's U (Agarwal et al., 2021). The standard error is that of a
+    U-statistic (DeLong et al., 1988), for runs that the two agents share.
+
+    Args:
+        tasks: for each task the scores of all agents on its runs, shape (runs, agents).
+
+    Returns:
+        For the pairs in the order of `sign_flip_test`; the error is NaN where a task has a single run.
+    """
+    agents = tasks[0].shape[1]
+    first, second = np.triu_indices(agents, 1)
+    probability, variance = np.zeros(len(first)), np.zeros(len(first))
+    for scores in tasks:
+        runs = len(scores)
+        for agent in range(agents - 1):
+            pairs = slice(np.searchsorted(first, agent), np.searchsorted(first, agent + 1))
+            others = scores[:, second[pairs]].T  # (others, runs)
+            wins = (
+                np.sign(scores[None, :, None, agent] - others[:, None, :]) + 1
+            ) / 2  # (others, mine, theirs)
+            influence = wins.mean(axis=2) + wins.mean(
+                axis=1
+            )  # (others, runs): of each run, as mine and theirs
+            probability[pairs] += wins.mean(axis=(1, 2))
+            with np.errstate(divide="ignore", invalid="ignore"):
+                centred = influence - influence.mean(axis=1, keepdims=True)
+                variance[pairs] += (centred**2).sum(axis=1) / np.float64(runs - 1) / runs
+    return Improvement(probability / len(tasks), np.sqrt(variance) / len(tasks))

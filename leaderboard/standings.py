@@ -1,0 +1,260 @@
+"""Agents over a set of tasks: the headline score, what stands beside it, and the agents against each other."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memgym.core.result import canonical_json
+
+from .board import Comparison, Standing
+from .comparison import holm, improvement, rank_intervals, sign_flip_test
+from .per_task import DIGITS, PlayedTask, estimate, places
+from .statistics import (
+    freedom,
+    generator_from,
+    iqm,
+    iqm_draws,
+    normalise,
+    pareto_front,
+    percentile_intervals,
+    t_quantile,
+    trapezoid_weights,
+    widen,
+)
+
+__all__ = ["BUDGETS", "PROFILE_LEVELS", "standings"]
+
+BUDGETS = (2.0**6, 2.0**30)  # bytes between which the area under score over memory is taken
+PROFILE_LEVELS = tuple(i / 50 for i in range(51))
+PROFILE_RESAMPLES = 2_000
+
+Floats = NDArray[np.float64]
+
+
+class _Set(NamedTuple):
+    """The tasks of a set and the agents that played all of it; runs of all tasks one after the other.
+
+    Attributes:
+        agents: by name.
+        weights: of each task in the headline; they sum to 1.
+        run_weights: of each run in the headline.
+        values: normalised score of each run, shape (runs, agents).
+        counts: how often each run is in each resample, shape (runs, resamples).
+        draws: resampled headline, shape (resamples, agents).
+        freedom: degrees of freedom of its spread, shape (agents,).
+        auc: resampled budget AUC, and the value itself before it, shape (1 + resamples, agents).
+        memory: mean peak bytes, shape (agents,).
+    """
+
+    agents: tuple[str, ...]
+    weights: list[float]
+    run_weights: Floats
+    values: Floats
+    counts: NDArray[np.uint8]
+    draws: Floats
+    freedom: Floats
+    auc: Floats
+    memory: Floats
+
+
+def standings(
+    tasks: Sequence[PlayedTask], agents: Sequence[str], contenders: set[str]
+) -> tuple[dict[str, Standing], Comparison | None]:
+    """Where each agent stands on a set of tasks, and the contenders compared.
+
+    Args:
+        tasks: of the set, none of them judged.
+        agents: by name, all of the board.
+        contenders: the agents that take a rank.
+
+    Returns:
+        By agent, its standing; and the comparison of the contenders that played all, where there are two.
+    """
+    found = {
+        agent: Standing(sum(agent in one.results for one in tasks), len(tasks)) for agent in sorted(agents)
+    }
+    complete = tuple(agent for agent, standing in found.items() if standing.played == len(tasks))
+    if not tasks or not complete or any(one.task.scale is None for one in tasks):
+        return found, None
+    data = _collect(tasks, complete)
+    scores = [float(value) for value in _headline(tasks, complete, data.weights)]
+    found |= {agent: _standing(found[agent], tasks, data, i, scores[i]) for i, agent in enumerate(complete)}
+    ranked = [i for i, agent in enumerate(complete) if agent in contenders]
+    if not ranked:
+        return found, None
+    rank = places({complete[i]: found[complete[i]].score.mean for i in ranked})  # type: ignore[union-attr]
+    front = pareto_front(data.memory[ranked], [scores[i] for i in ranked])
+    often = pareto_front(data.memory[ranked], data.draws[:, ranked]).mean(axis=0)
+    for n, i in enumerate(ranked):
+        found[complete[i]] = replace(
+            found[complete[i]],
+            place=rank[complete[i]],
+            on_front=bool(front[n]),
+            front_probability=round(float(often[n]), 3),
+        )
+    if len(ranked) < 2:
+        return found, None
+    ranked.sort(key=lambda i: (-scores[i], complete[i]))
+    comparison = _compare(tasks, data, ranked, scores)
+    intervals = rank_intervals([scores[i] for i in ranked], comparison.p_holm)
+    for agent, interval in zip(comparison.agents, intervals, strict=True):
+        found[agent] = replace(found[agent], rank=interval)
+    return found, comparison
+
+
+def _task_weights(tasks: Sequence[PlayedTask]) -> list[float]:
+    families = [one.task.family for one in tasks]
+    return [1 / len(set(families)) / families.count(family) for family in families]
+
+
+def _headline(tasks: Sequence[PlayedTask], agents: Sequence[str], weights: Sequence[float]) -> Floats:
+    scores = [[one.results[agent].normalised.mean for agent in agents] for one in tasks]  # type: ignore[union-attr]
+    return np.asarray(weights) @ np.asarray(scores)
+
+
+def _collect(tasks: Sequence[PlayedTask], agents: tuple[str, ...]) -> _Set:
+    weights = _task_weights(tasks)
+    memory = np.array([[one.results[agent].memory_mean for agent in agents] for one in tasks])
+    areas = _budget_weights(tasks, memory, weights)  # (tasks, agents)
+    scores = np.array([[one.results[agent].normalised.mean for agent in agents] for one in tasks])  # type: ignore[union-attr]
+    resamples = len(tasks[0].runs.counts)
+    draws, auc = np.zeros((resamples, len(agents))), np.zeros((1 + resamples, len(agents)))
+    auc[0] = (areas * scores).sum(axis=0)
+    variances = []
+    for one, weight, area in zip(tasks, weights, areas, strict=True):
+        scale = one.task.scale
+        assert scale is not None  # `standings` returned before
+        drawn = normalise(one.draws(agents), *scale)
+        draws += weight * drawn
+        variances.append((weight * drawn).var(axis=0))
+        auc[1:] += area * drawn
+    return _Set(
+        agents=agents,
+        weights=weights,
+        run_weights=np.concatenate(
+            [
+                w * one.runs.sizes[:, 0] / one.runs.sizes[:, 0].sum()
+                for w, one in zip(weights, tasks, strict=True)
+            ]
+        ),
+        values=np.concatenate([one.scores[:, one.columns_of(agents)] for one in tasks]),
+        counts=np.ascontiguousarray(np.concatenate([one.runs.counts.T for one in tasks])),
+        draws=draws,
+        freedom=freedom(variances, [max(2, one.task.runs) for one in tasks]),
+        auc=auc,
+        memory=np.asarray(weights) @ memory,
+    )
+
+
+def _budget_weights(tasks: Sequence[PlayedTask], memory: Floats, weights: Sequence[float]) -> Floats:
+    """Weights of the task scores whose sum is an agent's budget AUC, shape (tasks, agents).
+
+    Tasks that differ in their bytes alone are points of one curve.
+    """
+    curves: dict[bytes, list[int]] = {}
+    for i, one in enumerate(tasks):
+        rest = {k: v for k, v in one.task.kwargs.items() if k not in ("memory_budget", "view_bytes")}
+        curves.setdefault(canonical_json([one.task.family, one.task.env_id, rest]), []).append(i)
+    out = np.zeros(memory.shape)
+    for points in curves.values():
+        total = sum(weights[i] for i in points)
+        for agent in range(memory.shape[1]):
+            out[points, agent] = np.multiply(
+                total, trapezoid_weights(memory[points, agent].tolist(), *BUDGETS)
+            )
+    return out
+
+
+def _standing(known: Standing, tasks: Sequence[PlayedTask], data: _Set, agent: int, score: float) -> Standing:
+    values = data.values[:, agent]
+    has_spread = all(one.task.runs > 1 for one in tasks)
+    drawn_iqm = iqm_draws(values, data.counts)
+    each = _per_task_weights(tasks)  # every task counts alike, as in the profile
+    gaps = np.maximum(0.0, 1.0 - values)
+    drawn_gap = (each[1] * gaps) @ data.counts
+    draws = np.stack([data.draws[:, agent], drawn_iqm, drawn_gap, data.auc[1:, agent]], axis=1)
+    means = (score, iqm(values), float(each[0] @ gaps), float(data.auc[0, agent]))
+    bounds = ((-np.inf, 1.0), (-np.inf, np.inf), (0.0, np.inf), (-np.inf, 1.0))
+    ends = [
+        widen(interval, mean, float(data.freedom[agent]), *bound) if has_spread else None
+        for interval, mean, bound in zip(percentile_intervals(draws), means, bounds, strict=True)
+    ]
+    score_, iqm_, gap, auc = (estimate(mean, end, len(values)) for mean, end in zip(means, ends, strict=True))
+    return replace(
+        known,
+        score=score_,
+        iqm=iqm_,
+        optimality_gap=gap,
+        budget_auc=auc,
+        memory=round(float(data.memory[agent]), DIGITS),
+        profile=_profile(values, data.counts[:, :PROFILE_RESAMPLES], *each),
+    )
+
+
+def _per_task_weights(tasks: Sequence[PlayedTask]) -> tuple[Floats, Floats]:
+    """Of each run, where every task counts alike: among all runs, and for each time that it is drawn."""
+    all_, drawn = [], []
+    for one in tasks:
+        runs = one.task.runs
+        all_ += [1 / len(tasks) / runs] * runs
+        drawn += [1 / len(tasks) / max(1, runs - 1)] * runs
+    return np.array(all_), np.array(drawn)
+
+
+def _profile(
+    values: Floats, counts: NDArray[np.uint8], weights: Floats, drawn: Floats
+) -> tuple[tuple[float, float, float], ...]:
+    above = values[:, None] > np.asarray(PROFILE_LEVELS)  # (runs, levels)
+    means = weights @ above
+    draws = counts.T.astype(np.float32) @ (drawn[:, None] * above).astype(np.float32)
+    return tuple(
+        (round(float(mean), 4), round(low, 4), round(high, 4))
+        for mean, (low, high) in zip(means, percentile_intervals(draws), strict=True)
+    )
+
+
+def _compare(
+    tasks: Sequence[PlayedTask], data: _Set, ranked: Sequence[int], scores: Sequence[float]
+) -> Comparison:
+    agents = tuple(data.agents[i] for i in ranked)
+    values = data.values[:, ranked]
+    first, second = np.triu_indices(len(ranked), 1)
+    starts = np.cumsum([one.task.runs for one in tasks])[:-1]
+    of_tasks = np.split(values, starts)
+    has_spread = all(len(runs) > 1 for runs in of_tasks)
+    error, gap = np.zeros(len(first)), None
+    if has_spread:
+        variances = np.array(
+            [w**2 * _pair_variances(runs) for w, runs in zip(data.weights, of_tasks, strict=True)]
+        )
+        error = np.sqrt(variances.sum(axis=0))
+        degrees = float(np.median(freedom(variances, [len(runs) for runs in of_tasks])))
+        gap = round(float(t_quantile(degrees) * np.median(error)), DIGITS)
+    p_values = sign_flip_test(values, data.run_weights, generator_from(b"flips", values.tobytes()))
+    better = improvement(of_tasks)
+    means = np.array([scores[i] for i in ranked])
+    return Comparison(
+        agents=agents,
+        tasks=tuple(one.task.name for one in tasks),
+        gap=gap,
+        difference=_rounded(means[first] - means[second]),
+        error=_rounded(error),
+        p_value=tuple(float(f"{p:.3g}") for p in p_values),
+        p_holm=tuple(float(f"{p:.3g}") for p in holm(p_values)),
+        improvement=_rounded(better.probability),
+        improvement_error=tuple(None if np.isnan(e) else round(float(e), DIGITS) for e in better.error),
+    )
+
+
+def _pair_variances(runs: Floats) -> Floats:
+    """Variance of the mean difference of each pair of agents over the runs of a task, shape (pairs,)."""
+    first, second = np.triu_indices(runs.shape[1], 1)
+    spread = np.atleast_2d(np.cov(runs.T)) / len(runs)
+    return np.maximum(0.0, spread[first, first] + spread[second, second] - 2 * spread[first, second])
+
+
+def _rounded(values: Floats) -> tuple[float, ...]:
+    return tuple(round(float(value), DIGITS) for value in values)
