@@ -10,6 +10,13 @@
     │   ├── DatasetMissing   the file is not on this machine (also a FileNotFoundError)
     │   └── DatasetCorrupt   wrong checksum or schema; names the record (also a ValueError)
     ├── WeightsInvalid       trained weights that cannot be loaded (memgym.agents.weights_io)
+    ├── LLMError             a language model gave no usable answer (memgym.llm.errors)
+    │   ├── LLMUnavailable      no answer after all attempts
+    │   ├── LLMRefused          the request itself is refused (also a ValueError)
+    │   ├── LLMOutputInvalid    an answer that does not fit its step (also a ValueError)
+    │   ├── LLMBudgetExceeded   the next request could cost more than is left
+    │   ├── CassetteMiss        a request that a recording does not hold (also a KeyError)
+    │   └── CassetteCorrupt     a recording that cannot be read (also a ValueError)
     └── ResultError
         ├── ResultInvalid    a result bundle that cannot be read (also a ValueError)
         └── ResultMismatch   a result bundle that does not replay to its own numbers
