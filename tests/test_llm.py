@@ -383,12 +383,9 @@ def test_routes_go_by_step_and_swapping_them_fails() -> None:
 
 def test_a_card_tells_rules_from_models() -> None:
     router = StepRouter({"answer": RulesLLM()}, default=ModelLLM(Scripted("")))
-    assert router.describe(ANSWER)["backend"] == "rules"
-    assert router.describe(KEEP) == {
-        "backend": "model",
-        "model": "scripted",
-        "prompt_sha256": KEEP.prompt_sha256,
-    }
+    card = router.card(ANSWER, KEEP)
+    assert card["answer"]["backend"] == "rules"
+    assert card["keep"] == {"backend": "model", "model": "scripted", "prompt_sha256": KEEP.prompt_sha256}
 
 
 def test_the_digest_of_a_prompt_follows_its_words_and_its_schema() -> None:
@@ -492,7 +489,7 @@ def test_an_environment_reads_with_a_language_model() -> None:
         return llm.ledger.total.calls
 
     rules = RulesLLM()
-    assert play(LLMReader(rules)) == play("extractive")
+    assert play(LLMReader(rules)) == play("llm:rules") == play("extractive")
     assert answered(rules) > 0
     mute = ModelLLM(Scripted(json.dumps({"answer": "nothing of the kind"})))
     assert play(LLMReader(mute)) < play("extractive")

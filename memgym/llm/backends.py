@@ -40,6 +40,10 @@ class LLM(ABC):
     def describe(self, step: Step[Any, Any]) -> dict[str, str]:
         """Who carries out `step`, for a card: ``backend`` is ``"rules"`` or ``"model"``."""
 
+    def card(self, *steps: Step[Any, Any]) -> dict[str, dict[str, str]]:
+        """Who carries out each step, by its name: what an agent's card says of its language model."""
+        return {step.name: self.describe(step) for step in steps}
+
     def run(self, step: Step[In, Out], x: In, *, seed: int = 0) -> StepResult[Out]:
         """Carry out a step for one input.
 

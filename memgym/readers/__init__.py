@@ -26,12 +26,17 @@ READERS = Registry(
 
 
 def make_reader(name: str) -> Reader:
-    """A reader by registered name or ``"module:attr"``.
+    """A reader by registered name or ``"module:attr"``; ``"llm:"`` and a name as in `memgym.llm.make_llm` is a model.
 
     Raises:
         UnknownName: no such reader; the message suggests near matches.
+        DependencyMissing: a language model needs the extra ``llm``.
 
     >>> make_reader("extractive")("Where is it?", [{"text": "It is in Oslo.", "attrs": ""}], ("Rome", "Oslo"))
     'Oslo'
     """
+    if name.startswith("llm:"):
+        from memgym.llm import LLMReader, make_llm
+
+        return LLMReader(make_llm(name.removeprefix("llm:")))
     return READERS.resolve(name)
