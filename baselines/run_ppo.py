@@ -38,7 +38,7 @@ def run_ppo(run: Run, checkpoint: Path) -> dict[str, Any]:
 
     Args:
         run: what to do.
-        checkpoint: a name for the files that an interrupted run goes on from; they are removed at the end.
+        checkpoint: a name for the files that an interrupted run goes on from.
 
     Returns:
         Results by evaluation, the learning curve (environment steps, share of successes among the training episodes
@@ -86,7 +86,6 @@ def run_ppo(run: Run, checkpoint: Path) -> dict[str, Any]:
         "env_steps": model.card.training_steps,
         "versions": {**versions(), "torch": torch.__version__},
     }
-    progress.remove()
     return content
 
 
@@ -196,11 +195,3 @@ class _Progress(BaseCallback):
         self.curve["steps"].append(self.model.num_timesteps)
         self.curve["success"].append(round(self._successes / max(self._episodes, 1), 4))
         self._successes = self._episodes = 0
-
-    def remove(self) -> None:
-        """The run is over."""
-        for file in (
-            self._notes,
-            *(self.path.with_name(self.path.name + s) for s in (".json", ".safetensors")),
-        ):
-            file.unlink(missing_ok=True)

@@ -120,7 +120,7 @@ def run_sequence(run: Run, checkpoint: Path) -> dict[str, Any]:
 
     Args:
         run: what to do.
-        checkpoint: a name for the files that an interrupted run goes on from; they are removed at the end.
+        checkpoint: a name for the files that an interrupted run goes on from.
 
     Returns:
         Results by evaluation, each with what one answer to everything scores; the validation score, the learning
@@ -155,8 +155,6 @@ def run_sequence(run: Run, checkpoint: Path) -> dict[str, Any]:
         "versions": {**versions(), "torch": torch.__version__},
         **({"failed": failed} if failed else {}),
     }
-    for file in _files(checkpoint):
-        file.unlink(missing_ok=True)
     return content
 
 

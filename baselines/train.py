@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from memgym.baselines.recipe import Recipe, Run
+from memgym.core.engines import Engine, LocalEngine
 from memgym.core.result import write_atomically
-from memgym.core.workers import run_pieces
 from memgym.errors import ResultInvalid
 from memgym.registry import load_object
 
@@ -31,7 +31,7 @@ def train(
     *,
     seeds: Sequence[int] | None = None,
     only: Mapping[str, str] | None = None,
-    workers: int = 1,
+    engine: Engine | None = None,
     on_run: Callable[[Run, int, int], None] = lambda run, done, total: None,
 ) -> list[Path]:
     """Run what `out` does not hold yet, seed by seed, and return the files of all runs.
@@ -41,24 +41,30 @@ def train(
         out: folder of the runs; finished ones are kept, one that was cut off goes on from its last checkpoint.
         seeds: instead of the recipe's.
         only: values of the grid, by name, several with commas; all others are left out.
-        workers: processes, each on one thread.
+        engine: what trains; None for this process. Where workers have no common file system with this process,
+            a run that was cut off starts again.
         on_run: called after each run with it, the number of finished ones and of all.
     """
     out.mkdir(parents=True, exist_ok=True)
     runs = recipe.runs(tuple(seeds) if seeds else None, only)
     open_runs = [run for run in runs if not result_file(out, run).is_file()]
     done = len(runs) - len(open_runs)
-    for number, i in enumerate(run_pieces(run_one, [(run, out) for run in open_runs], workers), done + 1):
+    trained = (engine or LocalEngine()).run(run_one, [(run, out.resolve()) for run in open_runs])
+    for number, (i, data) in enumerate(trained, done + 1):
+        write_atomically(result_file(out, open_runs[i]), data)
+        for checkpoint in out.glob(f"{open_runs[i].name}{UNDER_WAY}*"):
+            checkpoint.unlink()
         on_run(open_runs[i], number, len(runs))
     return [result_file(out, run) for run in runs]
 
 
-def run_one(run: Run, out: Path) -> None:
-    """Train one run and write its result."""
+def run_one(run: Run, out: Path) -> bytes:
+    """Train one run: its result. What it goes on from lies in `out` meanwhile."""
+    out.mkdir(parents=True, exist_ok=True)
     trainer = load_object(TRAINERS[run.trainer])
     result = trainer(run, out / f"{run.name}{UNDER_WAY}")
     content = {"schema": SCHEMA, "digest": run.digest, **vars(run), **result}
-    write_atomically(result_file(out, run), json.dumps(content).encode() + b"\n")
+    return json.dumps(content).encode() + b"\n"
 
 
 def result_file(out: Path, run: Run) -> Path:

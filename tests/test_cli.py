@@ -73,7 +73,21 @@ def test_mistake_is_one_line_that_says_what_to_do(args: list[str], message: str)
     assert "Traceback" not in out.stderr
 
 
-@pytest.mark.parametrize("option", ["--episodes", "--seeds", "--budget", "--workers"])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--workers", "0"], "workers is an integer from 1"),
+        (["--engine", "dask"], "engine is 'local' or 'ray'"),
+        (["--address", "auto"], "choose engine 'ray'"),
+    ],
+)
+def test_engine_that_is_none_is_a_usage_error(options: list[str], message: str) -> None:
+    out = memgym("evaluate", "-a", "random", "-s", "dialogue", "-o", "x", *options)
+    assert out.returncode == 2
+    assert message in " ".join(out.stderr.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("option", ["--episodes", "--seeds", "--budget"])
 def test_number_below_one_is_a_usage_error(option: str) -> None:
     out = memgym("evaluate", "-a", "random", "-s", "dialogue", "-o", "x", option, "0")
     assert out.returncode == 2

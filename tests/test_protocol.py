@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 
 from memgym.cli.main import app
 from memgym.core import verify as verification
+from memgym.core.engines import LocalEngine
 from memgym.core.evaluate import AgentSpec, plan, run
 from memgym.core.result import find_bundles, read_bundle, seal
 from memgym.core.suites import SUITES, get_suite, reserved_seeds
@@ -64,7 +65,7 @@ def test_finished_result_verifies(bundles: Path) -> None:
 
 
 def test_workers_change_nothing(bundles: Path, tmp_path: Path) -> None:
-    evaluate(tmp_path, "first-cue", workers=2)
+    evaluate(tmp_path, "first-cue", engine=LocalEngine(2))
     for name in ("episodes.jsonl.gz", "traces/t-maze-n3.jsonl.gz"):
         assert (tmp_path / "first-cue" / name).read_bytes() == (bundles / "first-cue" / name).read_bytes()
 
@@ -470,12 +471,12 @@ def test_file_that_unpacks_to_very_much_is_refused_in_little_memory(bundle: Path
 def test_too_long_a_line_and_too_large_a_file_are_refused(
     bundle: Path, file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("memgym.core.result.MAX_LINE_BYTES", 40)
+    monkeypatch.setattr("memgym.core.lines.MAX_LINE_BYTES", 40)
     with pytest.raises(ResultInvalid, match="larger than a result may be"):
         verify(bundle)
     monkeypatch.undo()
     rewrite_file(bundle, file, gzip.compress(b'{"x":"' + b"a" * (1 << 20) + b'"}\n'))
-    monkeypatch.setattr("memgym.core.result.MAX_FILE_BYTES", 1 << 20)
+    monkeypatch.setattr("memgym.core.lines.MAX_FILE_BYTES", 1 << 20)
     with pytest.raises(ResultInvalid, match=f"{file.split('/')[-1]}.*larger than a result may be"):
         verify(bundle)
 

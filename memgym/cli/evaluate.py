@@ -1,6 +1,5 @@
 """``memgym evaluate``: run the protocol."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from memgym.cli.engine import AddressOption, EngineOption, WorkersOption, read_engine
 from memgym.cli.progress import progress
 from memgym.core import evaluate as core
 from memgym.core.result import read_bundle
@@ -40,7 +40,9 @@ def evaluate(
     budget: Annotated[
         int | None, typer.Option(help="Bytes of the memory bank in text tasks, instead of the suite's.")
     ] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes; by default one a CPU core.")] = None,
+    workers: WorkersOption = None,
+    engine: EngineOption = "local",
+    address: AddressOption = None,
 ) -> None:
     """Play a suite with one or more agents and write a result bundle for each.
 
@@ -56,13 +58,16 @@ def evaluate(
         memgym evaluate --agent my_package.agents:MyAgent --suite rewriting --out results
 
         memgym evaluate --agent runs/lstm.safetensors --suite rewriting --out results
+
+        memgym evaluate --agent rules --suite dialogue --out results --engine ray --address head:6379
     """
-    numbers = {"--episodes": episodes, "--seeds": seeds, "--budget": budget, "--workers": workers}
+    numbers = {"--episodes": episodes, "--seeds": seeds, "--budget": budget}
     for name, value in numbers.items():
         if value is not None and value < 1:
             raise typer.BadParameter(f"{name} is at least 1, not {value}.")
     if out.exists() and not out.is_dir():
         raise typer.BadParameter(f"--out is a folder, and {out} is a file.")
+    player = read_engine(engine, workers, address)
     chosen = get_suite(suite).resized(episodes, seeds, budget)
     names = dict.fromkeys(name for part in agents for name in part.split(",") if name)
     console = Console()
@@ -80,7 +85,7 @@ def evaluate(
         report(0, total, "starting")
         folders = core.run(
             plans,
-            workers=workers or os.cpu_count() or 1,
+            engine=player,
             on_shard=lambda shard, done, total: report(
                 done, total, f"{shard.card['name']} on {shard.task.name}"
             ),

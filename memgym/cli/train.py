@@ -1,6 +1,5 @@
 """``memgym train`` and ``memgym plot``: the recipes behind tables and figures."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from memgym.cli.engine import AddressOption, EngineOption, WorkersOption, read_engine
 from memgym.cli.progress import progress
 from memgym.registry import load_object
 
@@ -28,7 +28,9 @@ def train(
         list[str] | None,
         typer.Option(help="Values of the grid to run alone, as name=value,value. May be repeated."),
     ] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes; by default one a CPU core.")] = None,
+    workers: WorkersOption = None,
+    engine: EngineOption = "local",
+    address: AddressOption = None,
     show: Annotated[bool, typer.Option("--show", help="List the runs, and train nothing.")] = False,
 ) -> None:
     """Train all agents of a recipe and evaluate them; one file a run.
@@ -41,10 +43,10 @@ def train(
 
         memgym train --recipe t_maze_grid --only cell=lstm,gru --seeds 0,1 --workers 2
 
+        memgym train --recipe t_maze_grid --engine ray --address head:6379
+
         memgym train --recipe t_maze_grid --show
     """
-    if workers is not None and workers < 1:
-        raise typer.BadParameter(f"--workers is at least 1, not {workers}.")
     chosen = load_object("memgym.baselines.recipe:load_recipe")(recipe)
     folder = out or Path("runs") / chosen.name
     numbers, values = _read_seeds(seeds), dict(_read_only(text) for text in only or [])
@@ -61,7 +63,7 @@ def train(
             folder,
             seeds=numbers,
             only=values,
-            workers=workers or os.cpu_count() or 1,
+            engine=read_engine(engine, workers, address),
             on_run=lambda run, done, total: report(done, total, run.name),
         )
     _print_table(console, chosen, folder)

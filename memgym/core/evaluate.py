@@ -20,11 +20,19 @@ import gymnasium as gym
 import numpy as np
 
 from memgym.core.agent import AgentCard
-from memgym.core.result import HEADER_FILE, NAME, TaskRow, canonical_json, read_bundle, write_bundle
+from memgym.core.engines import Engine, LocalEngine
+from memgym.core.result import (
+    HEADER_FILE,
+    NAME,
+    TaskRow,
+    canonical_json,
+    read_bundle,
+    write_atomically,
+    write_bundle,
+)
 from memgym.core.shards import AgentSpec, Shard, family_of, fingerprint, make_env, run_shard
 from memgym.core.suites import PROTOCOL, Suite, Task, reserved_seeds
 from memgym.core.trace import metric_of
-from memgym.core.workers import run_pieces
 from memgym.errors import MemgymError, ResultInvalid
 from memgym.version import VERSION
 
@@ -77,14 +85,14 @@ def plan(agent: AgentSpec, suite: Suite, out: Path) -> Plan:
 def run(
     plans: Sequence[Plan],
     *,
-    workers: int = 1,
+    engine: Engine | None = None,
     on_shard: Callable[[Shard, int, int], None] = lambda shard, done, total: None,
 ) -> list[Path]:
     """Play all plans and write one bundle each; what an earlier run finished is not played again.
 
     Args:
         plans: of `plan`.
-        workers: processes; 1 plays in this one.
+        engine: what plays; None for this process.
         on_shard: called with (shard, shards done, shards in all) after each.
 
     Returns:
@@ -92,7 +100,7 @@ def run(
 
     Raises:
         ResultInvalid: a folder holds the finished result of another run.
-        MemgymError: a worker process was killed; run again to resume.
+        MemgymError: workers were killed; run again to resume.
     """
     names = [one.card["name"] for one in plans]
     if twice := {name for name in names if names.count(name) > 1}:
@@ -110,9 +118,11 @@ def run(
         open_shards = [] if finished else [s for s in shards if not _shard_path(one, s).is_file()]
         done += len(shards) - len(open_shards)
         todo += [(one, shard) for shard in open_shards]
-    pieces = [(shard, _shard_path(one, shard)) for one, shard in todo]
-    for number, i in enumerate(run_pieces(run_shard, pieces, workers), done + 1):
-        on_shard(pieces[i][0], number, total)
+    played = (engine or LocalEngine()).run(run_shard, [(shard,) for _, shard in todo])
+    for number, (i, data) in enumerate(played, done + 1):
+        one, shard = todo[i]
+        write_atomically(_shard_path(one, shard), data)
+        on_shard(shard, number, total)
     for one in plans:
         if not is_finished(one):
             _merge(one)
@@ -200,8 +210,7 @@ def _read_shard(shard: Shard, path: Path) -> dict[str, Any]:
     try:
         return json.loads(gzip.decompress(path.read_bytes()))
     except (OSError, EOFError, ValueError, zlib.error):
-        run_shard(shard, path)
-        return json.loads(gzip.decompress(path.read_bytes()))
+        return json.loads(gzip.decompress(run_shard(shard)))
 
 
 def is_finished(one: Plan) -> bool:

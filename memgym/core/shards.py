@@ -14,7 +14,7 @@ from typing import Any
 
 import gymnasium as gym
 
-from memgym.core.result import canonical_json, write_atomically
+from memgym.core.result import canonical_json
 from memgym.core.rollout import play_episode
 from memgym.core.suites import PROTOCOL, Task
 from memgym.core.trace import Episode, Recorder
@@ -105,8 +105,8 @@ def make_env(task: Task) -> gym.Env:
     return gym.make(task.env_id, disable_env_checker=True, **task.kwargs)
 
 
-def run_shard(shard: Shard, path: Path) -> None:
-    """Play a shard and write its file."""
+def run_shard(shard: Shard) -> bytes:
+    """Play a shard: the content of its file."""
     agent = _made(shard.agent.name, canonical_json(dict(shard.agent.config)))
     task = shard.task
     env = make_env(task)
@@ -129,7 +129,7 @@ def run_shard(shard: Shard, path: Path) -> None:
         )
     env.close()
     content = {"rows": rows, "traces": traces, "timings": timings}
-    write_atomically(path, gzip.compress(canonical_json(content), mtime=0))
+    return gzip.compress(canonical_json(content), mtime=0)
 
 
 def episode_row(task: str, played: Episode) -> dict[str, Any]:

@@ -1,0 +1,106 @@
+"""Engines: how work that is cut into independent pieces is done, here or on a cluster.
+
+A piece is a call of a function that returns bytes, a pure function of its arguments. Whoever asked writes them, so a
+piece's file appears whole or not at all, and nothing is shared with a worker but the call.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, Protocol
+
+from memgym.core.arguments import check_choice, check_integer
+from memgym.errors import MemgymError
+
+__all__ = ["ENGINES", "RESUME", "Engine", "LocalEngine", "make_engine"]
+
+ENGINES = ("local", "ray")
+RESUME = "Give the same command again to resume."
+
+
+class Engine(Protocol):
+    """What does the pieces."""
+
+    def run(
+        self, work: Callable[..., bytes], pieces: Sequence[tuple[Any, ...]]
+    ) -> Iterator[tuple[int, bytes]]:
+        """Call ``work(*piece)`` for each piece; yield its position and what it gave as soon as it is done.
+
+        Args:
+            work: a function of a module, so that another process can import it.
+            pieces: its arguments, which can be pickled.
+
+        Raises:
+            MemgymError: workers were killed. Whatever `work` raises is raised here.
+        """
+        ...
+
+
+def make_engine(name: str = "local", workers: int | None = None, address: str | None = None) -> Engine:
+    """An engine by name.
+
+    Args:
+        name: ``"local"`` for processes of this machine, ``"ray"`` for a Ray cluster.
+        workers: pieces at a time; None for one a CPU core, of this machine or of the cluster.
+        address: of a running cluster, ``"host:6379"`` or ``"auto"``; None starts one on this machine.
+
+    Raises:
+        ValueError: an unknown name, workers below 1, or an address without Ray.
+        DependencyMissing: Ray is not installed.
+    """
+    check_choice("engine", name, ENGINES)
+    if workers is not None:
+        check_integer("workers", workers, 1, 1 << 16)
+    if name == "ray":
+        from memgym.core.ray_engine import RayEngine
+
+        return RayEngine(address, workers)
+    if address is not None:
+        raise ValueError("an address is of a Ray cluster: choose engine 'ray' with it.")
+    return LocalEngine(workers or os.cpu_count() or 1)
+
+
+class LocalEngine:
+    """Processes of this machine; with one worker, or a single piece, this process itself."""
+
+    def __init__(self, workers: int = 1) -> None:
+        self.workers = workers
+
+    def run(
+        self, work: Callable[..., bytes], pieces: Sequence[tuple[Any, ...]]
+    ) -> Iterator[tuple[int, bytes]]:
+        """See `Engine`."""
+        if self.workers == 1 or len(pieces) < 2:
+            for i, piece in enumerate(pieces):
+                yield i, work(*piece)
+            return
+        context = multiprocessing.get_context("spawn")  # torch and fork do not mix
+        with ProcessPoolExecutor(
+            min(self.workers, len(pieces)), mp_context=context, initializer=_prepare_worker
+        ) as pool:
+            futures = {pool.submit(work, *piece): i for i, piece in enumerate(pieces)}
+            try:
+                for future in as_completed(list(futures)):
+                    yield futures.pop(future), future.result()
+            except BrokenProcessPool:
+                raise MemgymError(f"a worker process was killed. {RESUME}") from None
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _prepare_worker() -> None:
+    """Ctrl-C reaches every process of a terminal: workers finish their piece, and end with their parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Where the parent was killed, nobody collects what a worker goes on with."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

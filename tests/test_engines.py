@@ -1,0 +1,168 @@
+"""Engines: pieces of work here, in processes, on a Ray cluster of two nodes; killed workers lose nothing."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from memgym.core.engines import LocalEngine, make_engine
+from memgym.core.result import read_bundle
+from memgym.errors import MemgymError
+
+SUITE = "rewriting+episodes=20"
+AGENTS = "belief,random"
+PIECES = [(i, 2, "big") for i in range(20)]  # of int.to_bytes, which every process can import
+TOO_MUCH = [(70_000 + i, 2, "big") for i in range(4)]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """The address of a Ray cluster of two nodes on this machine."""
+    pytest.importorskip("ray", reason="the engine 'ray' needs Ray")
+    ray = [sys.executable, "-m", "ray.scripts.scripts"]
+    small = ["--num-cpus=1", "--object-store-memory=100000000", "--include-dashboard=false"]
+
+    def start(*options: str) -> None:
+        subprocess.run([*ray, "start", *options], check=True, capture_output=True, timeout=120)
+
+    port = random.Random().randint(20_000, 30_000)  # free, most likely; not what results depend on
+    start("--head", f"--port={port}", *small)
+    try:
+        start(f"--address=127.0.0.1:{port}", *small[:2])
+        yield f"127.0.0.1:{port}"
+    finally:
+        subprocess.run([*ray, "stop", "--force"], capture_output=True, timeout=120)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_every_piece_is_done_once(workers: int) -> None:
+    done = list(LocalEngine(workers).run(int.to_bytes, PIECES))
+    assert sorted(done) == [(i, i.to_bytes(2, "big")) for i in range(20)]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_a_piece_raises_is_raised_here(workers: int) -> None:
+    with pytest.raises(OverflowError, match="too big"):
+        list(LocalEngine(workers).run(int.to_bytes, TOO_MUCH))
+
+
+def test_killed_process_is_named() -> None:
+    with pytest.raises(MemgymError, match=r"killed\. Give the same command again"):
+        list(LocalEngine(2).run(cast("Any", os._exit), [(9,), (9,)]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": "dask"}, "engine is 'local' or 'ray'"),
+        ({"workers": 0}, "workers"),
+        ({"address": "auto"}, "choose engine 'ray'"),
+    ],
+)
+def test_bad_arguments_are_named(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make_engine(**arguments)
+
+
+def evaluate(out: Path, *options: str) -> subprocess.Popen[str]:
+    command = [
+        sys.executable,
+        "-m",
+        "memgym",
+        "evaluate",
+        "-a",
+        AGENTS,
+        "-s",
+        SUITE,
+        "-o",
+        str(out),
+        *options,
+    ]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def digests(out: Path) -> dict[str, str]:
+    return {path.name: read_bundle(path).header["digest"] for path in sorted(out.iterdir())}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    out = tmp_path_factory.mktemp("undisturbed")
+    assert evaluate(out, "--workers", "1").wait() == 0
+    return digests(out)
+
+
+@pytest.mark.slow
+def test_ray_does_every_piece_and_says_what_failed(cluster: str) -> None:
+    script = f"""
+from memgym.core.engines import make_engine
+from memgym.errors import MemgymError
+
+engine = make_engine("ray", address="{cluster}")
+print(sorted(engine.run(int.to_bytes, {PIECES})) == [(i, i.to_bytes(2, "big")) for i in range(20)])
+for one, pieces in ((engine, {TOO_MUCH}), (make_engine("ray", address="127.0.0.1:1"), {PIECES})):
+    try:
+        list(one.run(int.to_bytes, pieces))
+    except (OverflowError, MemgymError) as error:
+        print(error)
+"""
+    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
+    assert out.returncode == 0, out.stderr
+    assert "True\n" in out.stdout
+    assert "\nint too big to convert\n" in out.stdout
+    assert "no Ray cluster at '127.0.0.1:1'" in out.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["local", "ray"])
+def test_five_kills_change_no_digest(
+    engine: str, undisturbed: dict[str, str], tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Five times at random moments: the command itself with the local engine, a worker of the cluster with Ray."""
+    options = ["--workers", "2"]
+    if engine == "ray":
+        options = ["--engine", "ray", "--address", request.getfixturevalue("cluster")]
+    moments = random.Random(7)
+    kills = attempts = 0
+    while kills < 5:
+        attempts += 1
+        running = evaluate(tmp_path / "out", *options)
+        deadline = time.monotonic() + moments.uniform(3.0, 9.0)
+        while time.monotonic() < deadline and running.poll() is None:
+            time.sleep(0.05)
+        if running.poll() is None:
+            if engine == "local" or kills % 2:
+                running.kill()
+                running.wait()
+                kills += 1
+            else:
+                kills += _kill_ray_worker()
+                assert running.wait(timeout=300) == 0, running.communicate()[0]
+        if (tmp_path / "out" / "random" / "submission.json").is_file():  # too fast: from the beginning
+            assert digests(tmp_path / "out") == undisturbed
+            for file in sorted((tmp_path / "out").rglob("*"), reverse=True):
+                file.unlink() if file.is_file() else file.rmdir()
+        assert attempts < 30
+    last = evaluate(tmp_path / "out", *options)
+    output = last.communicate(timeout=300)[0]
+    assert last.returncode == 0, output
+    assert digests(tmp_path / "out") == undisturbed
+
+
+def _kill_ray_worker() -> bool:
+    """SIGKILL a process of the cluster that works on a piece."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if path.read_bytes().startswith(b"ray::_call"):
+                os.kill(int(path.parent.name), signal.SIGKILL)
+                return True
+        except (OSError, ProcessLookupError):  # it has ended meanwhile
+            continue
+    return False
