@@ -12,8 +12,8 @@ __all__ = ["RecordLimits", "iter_records"]
 
 BLOCK = 1 << 20  # bytes read at a time
 MAX_DEPTH = 64
-# a whole string, else a quotation mark whose string goes on past what was read, else a bracket
-TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["{}\[\]]', re.DOTALL)
+BACKSLASH = ord("\\")
+MARK = re.compile(rb'["{}\[\]]')
 BETWEEN = re.compile(rb"\s*,\s*")
 SPACE = re.compile(rb"\s*")
 
@@ -55,7 +55,7 @@ class _Reader:
     def __init__(self, file: BinaryIO, source: str, id_key: str, limits: RecordLimits) -> None:
         self.file, self.source, self.limits = file, source, limits
         self.id = re.compile(rb'"%s"\s*:\s*"([^"\\]{1,64})"' % re.escape(id_key.encode())) if id_key else None
-        self.buffer = b""
+        self.buffer = bytearray()
         self.start = 0  # byte of the file that the buffer begins at
         self.number = 0  # of the record
 
@@ -73,10 +73,10 @@ class _Reader:
                     )
                 place = self._skip(BETWEEN, place)
             if self.buffer[place : place + 1] != b"{":
-                raise DatasetCorrupt(f"{self._where()}: expected an object.")
+                raise DatasetCorrupt(f"{self._record}: expected an object.")
             self._drop(place)
             end = self._end()
-            yield self.start, self.buffer[:end]
+            yield self.start, bytes(self.buffer[:end])
             self.number += 1
             place = self._skip(SPACE, end)
         if self._skip(SPACE, place + 1) < len(self.buffer):
@@ -86,31 +86,43 @@ class _Reader:
         """Where the record that the buffer begins with ends."""
         place = depth = 0
         while True:
-            token = TOKEN.search(self.buffer, place)
-            if token is None:
+            found = MARK.search(self.buffer, place)
+            if found is None:
                 place = len(self.buffer)
                 self._more()
                 continue
-            what = token[0]
-            if len(what) > self.limits.string:
-                raise self._too_large("a string in it", self.limits.string)
-            if what == b'"':  # the string goes on
-                if len(self.buffer) - token.start() > self.limits.string:
-                    raise self._too_large("a string in it", self.limits.string)
-                place = token.start()
-                self._more()
-                continue
-            place = token.end()
-            if what in b"{[":
+            place = found.end()
+            mark = found[0]
+            if mark == b'"':
+                place = self._string_end(place)
+            elif mark in b"{[":
                 depth += 1
                 if depth > MAX_DEPTH:
                     raise DatasetCorrupt(f"{self._where()} nests deeper than {MAX_DEPTH}.")
-            elif what in b"}]":
+            else:
                 depth -= 1
                 if depth == 0:
                     if place > self.limits.record:
                         raise self._too_large("it", self.limits.record)
                     return place
+
+    def _string_end(self, begin: int) -> int:
+        """Behind the closing mark of the string that begins at `begin`."""
+        place = begin
+        while True:
+            end = self.buffer.find(b'"', place)
+            if (len(self.buffer) if end < 0 else end) - begin > self.limits.string:
+                raise self._too_large("a string in it", self.limits.string)
+            if end < 0:
+                place = len(self.buffer)
+                self._more()
+                continue
+            before = end
+            while self.buffer[before - 1] == BACKSLASH:
+                before -= 1
+            if (end - before) % 2 == 0:  # an even number of backslashes escape one another, not the mark
+                return end + 1
+            place = end + 1
 
     def _more(self) -> None:
         """Read on within a record."""
@@ -125,7 +137,7 @@ class _Reader:
         return bool(block)
 
     def _drop(self, place: int) -> None:
-        self.buffer = self.buffer[place:]
+        del self.buffer[:place]
         self.start += place
 
     def _skip(self, pattern: re.Pattern[bytes], place: int) -> int:
@@ -139,14 +151,19 @@ class _Reader:
                 self._drop(end)
                 place = end = 0
             elif len(self.buffer) > self.limits.record:
-                raise self._too_large("the space before it", self.limits.record)
+                raise DatasetCorrupt(f"{self._record}: megabytes of space stand before it.")
             if not self._read():
                 return end
 
+    @property
+    def _record(self) -> str:
+        return f"{self.source}, record {self.number}"
+
     def _where(self) -> str:
+        """Name of the record that the buffer begins with."""
         found = self.id.search(self.buffer) if self.id else None
         name = f" ({found[1].decode(errors='replace')})" if found else ""
-        return f"{self.source}, record {self.number}{name}"
+        return self._record + name
 
     def _too_large(self, what: str, most: int) -> DatasetCorrupt:
         return DatasetCorrupt(f"{self._where()}: {what} has more than {most:,} bytes, which are not read.")

@@ -66,5 +66,5 @@ def check_text(text: str, what: str, most: int = MAX_CHARS) -> None:
     """
     if len(text) > most:
         raise DatasetCorrupt(f"{what} has {len(text):,} characters; more than {most:,} are not read.")
-    if SURROGATE.search(text):
+    if not text.isascii() and SURROGATE.search(text):
         raise DatasetCorrupt(f"{what} has half a surrogate pair, which no encoding can write.")
