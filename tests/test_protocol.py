@@ -278,6 +278,18 @@ def test_changed_record_is_refused_and_named(bundle: Path, file: str, change: An
         verify(bundle)
 
 
+def test_first_difference_does_not_depend_on_the_engine(bundle: Path) -> None:
+    rewrite_lines(bundle, TRACE, lambda rows: rows[-1].__setitem__("episode", 99))
+    rewrite_lines(bundle, TRACE, lambda rows: rows[1]["actions"].__setitem__(0, 1))
+    said = []
+    for engine in (None, LocalEngine(2)):
+        with pytest.raises(ResultMismatch) as refused:
+            verify(bundle, engine=engine)
+        said.append(str(refused.value))
+    assert said[0] == said[1]
+    assert "episode 1:" in said[0]
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [

@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from memgym.cli.engine import AddressOption, EngineOption, WorkersOption, read_engine
 from memgym.cli.progress import progress
 from memgym.core import verify as core
 from memgym.core.result import find_bundles
@@ -17,6 +18,9 @@ __all__ = ["verify"]
 
 def verify(
     folder: Annotated[Path, typer.Argument(help="A result bundle, or a folder of bundles.")],
+    workers: WorkersOption = None,
+    engine: EngineOption = "local",
+    address: AddressOption = None,
 ) -> None:
     """Replay every action of a result and compare every number; exit with 1 unless all of it is verified.
 
@@ -26,13 +30,14 @@ def verify(
 
         memgym verify results
     """
+    player = read_engine(engine, workers, address)
     bundles = find_bundles(folder)
     console = Console()
     failed = 0
     for path in bundles:
         try:
             with progress(f"verifying {path.name}") as report:
-                bundle = core.verify(path, lambda done, total, report=report: report(done, total, ""))
+                bundle = core.verify(path, lambda done, total, report=report: report(done, total, ""), player)
         except ResultError as error:
             failed += 1
             console.print(f"[red]refused[/red]   {escape(str(path))}: {escape(str(error))}", soft_wrap=True)

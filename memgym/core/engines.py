@@ -8,9 +8,10 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from itertools import chain, islice
 from typing import Any, Protocol
 
 from memgym.core.arguments import check_choice, check_integer
@@ -26,13 +27,13 @@ class Engine(Protocol):
     """What does the pieces."""
 
     def run(
-        self, work: Callable[..., bytes], pieces: Sequence[tuple[Any, ...]]
+        self, work: Callable[..., bytes], pieces: Iterable[tuple[Any, ...]]
     ) -> Iterator[tuple[int, bytes]]:
         """Call ``work(*piece)`` for each piece; yield its position and what it gave as soon as it is done.
 
         Args:
             work: a function of a module, so that another process can import it.
-            pieces: its arguments, which can be pickled.
+            pieces: its arguments, which can be pickled; taken no faster than they are done.
 
         Raises:
             MemgymError: workers were killed. Whatever `work` raises is raised here.
@@ -71,21 +72,27 @@ class LocalEngine:
         self.workers = workers
 
     def run(
-        self, work: Callable[..., bytes], pieces: Sequence[tuple[Any, ...]]
+        self, work: Callable[..., bytes], pieces: Iterable[tuple[Any, ...]]
     ) -> Iterator[tuple[int, bytes]]:
         """See `Engine`."""
-        if self.workers == 1 or len(pieces) < 2:
-            for i, piece in enumerate(pieces):
+        numbered = enumerate(pieces)
+        first = list(islice(numbered, 2))
+        numbered = chain(first, numbered)
+        if self.workers == 1 or len(first) < 2:
+            for i, piece in numbered:
                 yield i, work(*piece)
             return
         context = multiprocessing.get_context("spawn")  # torch and fork do not mix
-        with ProcessPoolExecutor(
-            min(self.workers, len(pieces)), mp_context=context, initializer=_prepare_worker
-        ) as pool:
-            futures = {pool.submit(work, *piece): i for i, piece in enumerate(pieces)}
+        with ProcessPoolExecutor(self.workers, mp_context=context, initializer=_prepare_worker) as pool:
+            under_way: dict[Future[bytes], int] = {}
             try:
-                for future in as_completed(list(futures)):
-                    yield futures.pop(future), future.result()
+                while True:
+                    for i, piece in islice(numbered, 2 * self.workers - len(under_way)):
+                        under_way[pool.submit(work, *piece)] = i
+                    if not under_way:
+                        return
+                    for done in wait(under_way, return_when=FIRST_COMPLETED).done:
+                        yield under_way.pop(done), done.result()
             except BrokenProcessPool:
                 raise MemgymError(f"a worker process was killed. {RESUME}") from None
             finally:

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from memgym.core.engines import RESUME
@@ -36,15 +36,13 @@ class RayEngine:
         self.address, self.workers = address, workers
 
     def run(
-        self, work: Callable[..., bytes], pieces: Sequence[tuple[Any, ...]]
+        self, work: Callable[..., bytes], pieces: Iterable[tuple[Any, ...]]
     ) -> Iterator[tuple[int, bytes]]:
         """See `memgym.core.engines.Engine`.
 
         Raises:
             MemgymError: no cluster at the address, one without this memgym, or workers killed again and again.
         """
-        if not pieces:
-            return
         with self._cluster() as at_a_time:
             call = ray.remote(num_cpus=1, max_retries=ATTEMPTS)(_call)
             todo, under_way = iter(enumerate(pieces)), {}

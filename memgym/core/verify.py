@@ -11,26 +11,41 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from memgym.core.engines import Engine, LocalEngine
 from memgym.core.evaluate import summarise, task_rows
 from memgym.core.result import EPISODES_FILE, Bundle, canonical_json, read_bundle, read_traces
 from memgym.core.rollout import replay_episode, void
 from memgym.core.shards import episode_row, make_env
 from memgym.core.suites import PROTOCOL, Task, get_suite
 from memgym.core.trace import Recorder
-from memgym.errors import DatasetError, MemgymError, ResultInvalid, ResultMismatch, UnknownName
+from memgym.errors import (
+    DatasetError,
+    MemgymError,
+    ResultError,
+    ResultInvalid,
+    ResultMismatch,
+    UnknownName,
+)
 from memgym.version import VERSION
 
 __all__ = ["verify"]
 
+Played = tuple[Mapping[str, Any], list[Any]]  # the line of an episode, and its actions
+PIECE = 50  # episodes that are replayed at a time
 DECLARED = {"agent_bytes", "error"}  # what replay cannot recompute
 
 
-def verify(folder: Path, on_episode: Callable[[int, int], None] = lambda done, total: None) -> Bundle:
+def verify(
+    folder: Path,
+    on_episode: Callable[[int, int], None] = lambda done, total: None,
+    engine: Engine | None = None,
+) -> Bundle:
     """Check one bundle completely.
 
     Args:
         folder: with `submission.json`.
         on_episode: called with (episodes replayed, episodes in all).
+        engine: what replays; None for this process. Which difference is named does not depend on it.
 
     Returns:
         The bundle.
@@ -41,31 +56,80 @@ def verify(folder: Path, on_episode: Callable[[int, int], None] = lambda done, t
         MemgymError: it cannot be checked on this machine: a dataset or a package is missing.
     """
     try:
-        return _verify(folder, on_episode)
+        return _verify(folder, on_episode, engine or LocalEngine())
     except MemgymError:
         raise
     except Exception as error:  # whatever a stranger's file can still provoke, it is the file that is refused
         raise ResultInvalid(f"{folder}: {type(error).__name__}: {str(error)[:200]}") from error
 
 
-def _verify(folder: Path, on_episode: Callable[[int, int], None]) -> Bundle:
+def _verify(folder: Path, on_episode: Callable[[int, int], None], engine: Engine) -> Bundle:
     bundle = read_bundle(folder)
-    tasks = _check_header(bundle.header)
+    pieces = _Pieces(folder, bundle, _check_header(bundle.header))
     _check_complete(bundle)
     done = 0
-    for task in tasks:
-        rows = [row for row in bundle.episodes if row["task"] == task.name]
-        traces = read_traces(folder, task.name)
-        with closing(make_env(task)) as env:
-            recorder = Recorder(env)
-            for row in rows:
-                _check_episode(recorder, row, _actions_of(row, traces))
-                done += 1
-                on_episode(done, len(bundle.episodes))
-        if next(traces, None) is not None:
-            raise ResultMismatch(f"traces/{task.name}.jsonl.gz has more episodes than {EPISODES_FILE}.")
+    for i, difference in engine.run(_check_piece, pieces):
+        if difference:
+            pieces.found[i] = ResultMismatch(difference.decode())
+        done += pieces.sizes[i]
+        on_episode(done, len(bundle.episodes))
+    if pieces.found:
+        raise pieces.found[min(pieces.found)]
     _compare("summary", bundle.header["summary"], json.loads(canonical_json(summarise(bundle.episodes))))
     return bundle
+
+
+class _Pieces:
+    """Some episodes of one task with their actions at a time, read while earlier ones are replayed.
+
+    What is wrong with the files themselves is kept in `found` beside what replay finds, by the number of the piece,
+    so that the first difference is the same however many workers there are.
+    """
+
+    def __init__(self, folder: Path, bundle: Bundle, tasks: list[Task]) -> None:
+        self.folder, self.bundle, self.tasks = folder, bundle, tasks
+        self.sizes: list[int] = []
+        self.found: dict[int, ResultError] = {}
+
+    def __iter__(self) -> Iterator[tuple[Task, list[Played]]]:
+        for task in self.tasks:
+            piece: list[Played] = []
+            try:
+                for played in self._episodes(task):
+                    piece.append(played)
+                    if len(piece) == PIECE:
+                        self.sizes.append(PIECE)
+                        yield task, piece
+                        piece = []
+                        if self.found:  # nothing that comes later can be the first difference
+                            return
+            except ResultError as error:
+                self.found[len(self.sizes) + bool(piece)] = error
+            if piece:
+                self.sizes.append(len(piece))
+                yield task, piece
+            if self.found:
+                return
+
+    def _episodes(self, task: Task) -> Iterator[Played]:
+        traces = read_traces(self.folder, task.name)
+        for row in self.bundle.episodes:
+            if row["task"] == task.name:
+                yield row, _actions_of(row, traces)
+        if next(traces, None) is not None:
+            raise ResultMismatch(f"traces/{task.name}.jsonl.gz has more episodes than {EPISODES_FILE}.")
+
+
+def _check_piece(task: Task, piece: list[Played]) -> bytes:
+    """Replay some episodes of one task: the first difference, nothing where there is none."""
+    with closing(make_env(task)) as env:
+        recorder = Recorder(env)
+        try:
+            for row, actions in piece:
+                _check_episode(recorder, row, actions)
+        except ResultMismatch as difference:
+            return str(difference).encode()
+    return b""
 
 
 def _check_header(header: Mapping[str, Any]) -> list[Task]:
