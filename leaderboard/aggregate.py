@@ -8,46 +8,27 @@ whose score a language model gave is shown, and counts nowhere.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from memgym.errors import ResultInvalid
 
 from .abilities import ability_members, ability_scores
 from .board import AgentResult, Board, Estimate, Standing
-from .cards import read_card
-from .columns import Bundle, Columns, read_columns
-from .per_task import CEILING, FLOOR, PlayedTask, play_task
+from .entries import Entry
+from .per_task import PlayedTask, play_task
 from .standings import standings
 
 __all__ = ["aggregate"]
 
 
-class _Entry(NamedTuple):
-    """One agent's bundle, read and checked."""
-
-    bundle: Bundle
-    card: dict[str, Any]
-    played: dict[str, Columns]
-
-    @property
-    def name(self) -> str:
-        return self.card["name"]
-
-    @property
-    def is_ranked(self) -> bool:
-        return not self.card["privileged"] and self.name not in (FLOOR, CEILING)
-
-
-def aggregate(bundles: Sequence[Bundle]) -> Board:
-    """Compare the agents of `bundles`, one bundle each; their order does not matter.
+def aggregate(entries: Sequence[Entry]) -> Board:
+    """Compare the agents of `entries`, one each; their order does not matter.
 
     Raises:
-        ResultInvalid: two bundles have the same agent name, different protocols, or played different episodes
-            of one task; or a number is missing, not finite or out of range.
+        ResultInvalid: two have the same agent name, different protocols, or played different episodes of one
+            task.
     """
-    entries = _read(bundles)
+    entries = _checked(entries)
     played = [_play(task, entries) for task in _union_of_tasks(entries)]
     ranked = [one for one in played if not one.task.is_judged]
     families = tuple(dict.fromkeys(one.task.family for one in ranked))
@@ -67,8 +48,8 @@ def aggregate(bundles: Sequence[Bundle]) -> Board:
         {ability: ability_scores(ranked, cells, names) for ability, cells in members.items()},
     )
     return Board(
-        protocol=entries[0].bundle.header["protocol"],
-        suites=tuple(sorted({entry.bundle.header["suite"] for entry in entries})),
+        protocol=entries[0].header["protocol"],
+        suites=tuple(sorted({entry.header["suite"] for entry in entries})),
         families=families,
         tasks=tuple(one.task for one in played),
         agents=tuple(sorted(agents, key=_overview_order)),
@@ -81,27 +62,23 @@ def aggregate(bundles: Sequence[Bundle]) -> Board:
     )
 
 
-def _read(bundles: Sequence[Bundle]) -> list[_Entry]:
+def _checked(entries: Sequence[Entry]) -> list[Entry]:
     """The entries by name, checked against each other."""
-    if not bundles:
+    if not entries:
         raise ResultInvalid("a board needs at least one result bundle.")
-    entries: dict[str, _Entry] = {}
-    for bundle in sorted(bundles, key=lambda bundle: str(bundle.path)):
-        entry = _Entry(bundle, read_card(bundle.path, bundle.header["agent"]), read_columns(bundle))
-        if entry.name in entries:
-            both = f"{entries[entry.name].bundle.path} and {bundle.path}"
+    by_name: dict[str, Entry] = {}
+    for entry in sorted(entries, key=lambda entry: str(entry.path)):
+        if entry.name in by_name:
+            both = f"{by_name[entry.name].path} and {entry.path}"
             raise ResultInvalid(f"two bundles of an agent named {entry.name!r}: {both}.")
-        if not entry.played:
-            raise ResultInvalid(f"{bundle.path}: not one episode.")
-        entries[entry.name] = entry
-    first, *others = [entries[name] for name in sorted(entries)]
+        by_name[entry.name] = entry
+    first, *others = [by_name[name] for name in sorted(by_name)]
     for other in others:
-        mine, theirs = first.bundle.header["protocol"], other.bundle.header["protocol"]
-        _check_same("protocol", first.bundle, other.bundle, mine, theirs)
+        _check_same("protocol", first, other, first.header["protocol"], other.header["protocol"])
     return [first, *others]
 
 
-def _check_same(what: str, one: Bundle, other: Bundle, mine: Any, theirs: Any) -> None:
+def _check_same(what: str, one: Entry, other: Entry, mine: Any, theirs: Any) -> None:
     if mine != theirs:
         suites = f"Their suites are {one.header['suite']!r} and {other.header['suite']!r}."
         raise ResultInvalid(
@@ -109,41 +86,40 @@ def _check_same(what: str, one: Bundle, other: Bundle, mine: Any, theirs: Any) -
         )
 
 
-def _union_of_tasks(entries: Sequence[_Entry]) -> list[Mapping[str, Any]]:
+def _union_of_tasks(entries: Sequence[Entry]) -> list[Mapping[str, Any]]:
     """Every task of any bundle, in the order of the longest one."""
-    found: dict[str, tuple[Mapping[str, Any], Bundle]] = {}
-    for entry in sorted(entries, key=lambda entry: -len(entry.bundle.header["tasks"])):
-        for task in entry.bundle.header["tasks"]:
+    found: dict[str, tuple[Mapping[str, Any], Entry]] = {}
+    for entry in sorted(entries, key=lambda entry: -len(entry.header["tasks"])):
+        for task in entry.header["tasks"]:
             name = task["name"]
             _check_was_played(entry, name)
-            known, owner = found.setdefault(name, (task, entry.bundle))
+            known, owner = found.setdefault(name, (task, entry))
             for field in ("env_id", "kwargs", "family", "metric"):
-                _check_same(f"{field} of task {name!r}", owner, entry.bundle, known[field], task[field])
+                _check_same(f"{field} of task {name!r}", owner, entry, known[field], task[field])
     return [task for name, (task, _) in found.items() if any(name in entry.played for entry in entries)]
 
 
-def _check_was_played(entry: _Entry, task: str) -> None:
+def _check_was_played(entry: Entry, task: str) -> None:
     if task not in entry.played and task not in _skipped(entry):
-        raise ResultInvalid(f"{entry.bundle.path}: no episode of {task!r}, and no reason why it was skipped.")
+        raise ResultInvalid(f"{entry.path}: no episode of {task!r}, and no reason why it was skipped.")
 
 
-def _skipped(entry: _Entry) -> dict[str, str]:
-    return {row.get("task", ""): row.get("reason", "") for row in entry.bundle.header["skipped"]}
+def _skipped(entry: Entry) -> dict[str, str]:
+    return {row.get("task", ""): row.get("reason", "") for row in entry.header["skipped"]}
 
 
-def _play(task: Mapping[str, Any], entries: Sequence[_Entry]) -> PlayedTask:
+def _play(task: Mapping[str, Any], entries: Sequence[Entry]) -> PlayedTask:
     players = [entry for entry in entries if task["name"] in entry.played]
-    columns = {entry.name: entry.played[task["name"]] for entry in players}
+    totals = {entry.name: entry.played[task["name"]] for entry in players}
     for entry in players[1:]:
-        mine, theirs = columns[players[0].name], columns[entry.name]
-        is_same = np.array_equal(mine.seeds, theirs.seeds) and np.array_equal(mine.episodes, theirs.episodes)
+        mine, theirs = totals[players[0].name], totals[entry.name]
         what = f"the list of episodes of {task['name']!r}"
-        _check_same(what, players[0].bundle, entry.bundle, True, is_same)
-    return play_task(task, columns, {entry.name for entry in players if entry.is_ranked})
+        _check_same(what, players[0], entry, mine.keys, theirs.keys)
+    return play_task(task, totals, {entry.name for entry in players if entry.is_ranked})
 
 
 def _agents(
-    entries: Sequence[_Entry],
+    entries: Sequence[Entry],
     played: Sequence[PlayedTask],
     overall: Mapping[str, Standing],
     families: Mapping[str, Mapping[str, Standing]],
@@ -151,12 +127,13 @@ def _agents(
 ) -> list[AgentResult]:
     agents = []
     for entry in entries:
-        header = entry.bundle.header
+        header = entry.header
         mine = {one.task.name: one.results[entry.name] for one in played if entry.name in one.results}
         agents.append(
             AgentResult(
                 name=entry.name,
                 card=entry.card,
+                seconds=entry.seconds,
                 suite=header["suite"],
                 digest=header["digest"],
                 created=header["created"],

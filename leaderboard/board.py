@@ -159,6 +159,7 @@ class AgentResult:
     Attributes:
         name: unique on the board.
         card: what the agent says about itself; text from strangers.
+        seconds: by task, CPU seconds an episode on whatever machine it was; as the result says.
         suite: the suite it played.
         digest: of its result bundle.
         created: when the bundle was made, as it says.
@@ -173,6 +174,7 @@ class AgentResult:
 
     name: str
     card: Mapping[str, Any]
+    seconds: Mapping[str, float]
     suite: str
     digest: str
     created: str

@@ -3,15 +3,18 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from memgym.core.result import find_bundles, read_bundle
+from memgym.core.result import find_bundles
 
 from .aggregate import aggregate
+from .entries import read_entry
 from .page import write_page
 
 __all__ = ["build_site"]
 
 
-def build_site(results: Path, out: Path, verify: Callable[[Path], None] | None = None) -> Path:
+def build_site(
+    results: Path, out: Path, verify: Callable[[Path], None] | None = None, kept: Path | None = None
+) -> Path:
     """Write the page for all result bundles under a folder. The same results give the same bytes.
 
     Nothing is written unless every bundle is good; then each file is written beside and renamed.
@@ -21,6 +24,7 @@ def build_site(results: Path, out: Path, verify: Callable[[Path], None] | None =
         out: folder for `index.html`, `results.csv` and `results.json`.
         verify: replays one bundle and raises a `ResultError` where it is not true. With it agents are shown
             as ``"replayed"``, without it as ``"claimed"``.
+        kept: folder of what was read of bundles before, so that only new ones take time; None reads all.
 
     Returns:
         Path of `index.html`.
@@ -29,12 +33,12 @@ def build_site(results: Path, out: Path, verify: Callable[[Path], None] | None =
         ResultInvalid: no bundle, one that cannot be read or compared, or a link that leads outside `results`.
         ResultError: from `verify`.
     """
-    bundles = []
+    entries = []
     for folder in find_bundles(results):
-        bundle = read_bundle(folder)
+        entry = read_entry(folder, kept)
         if verify is not None:
             verify(folder)
-        bundles.append(bundle)
-    board = aggregate(bundles)
+        entries.append(entry)
+    board = aggregate(entries)
     status = "claimed" if verify is None else "replayed"
     return write_page(board, out, {agent.name: status for agent in board.agents})

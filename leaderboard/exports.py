@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from .board import AgentResult, Board, Estimate, Standing, Task, TaskResult
-from .columns import RATES
 from .formats import csv_cell
+from .totals import RATES
 
 __all__ = ["to_csv", "to_json"]
 

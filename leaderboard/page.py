@@ -14,10 +14,10 @@ from memgym.core.result import write_atomically
 from memgym.errors import DependencyMissing
 
 from .board import AgentResult, Board
-from .columns import RATES
 from .exports import to_csv, to_json
 from .formats import average_text, bytes_text, count_text, https_url, inline_json, plain, score_text
 from .per_task import CEILING, FLOOR
+from .totals import RATES
 
 try:
     from jinja2 import Environment, FunctionLoader, StrictUndefined

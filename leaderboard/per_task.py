@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .board import Estimate, Task, TaskResult, TypeResult
-from .columns import Columns
 from .runs import Runs, make_runs
-from .statistics import bootstrap_means, iqm, normalise, pareto_front, percentile_intervals, widen
+from .statistics import bootstrap_means, normalise, pareto_front, percentile_intervals, widen
+from .totals import Totals
 
 __all__ = ["CEILING", "FLOOR", "JUDGE", "PlayedTask", "estimate", "places", "play_task"]
 
@@ -56,19 +56,19 @@ class PlayedTask(NamedTuple):
         return bootstrap_means(sums, sizes, self.runs.counts)
 
 
-def play_task(task: Mapping[str, Any], columns: Mapping[str, Columns], contenders: set[str]) -> PlayedTask:
+def play_task(task: Mapping[str, Any], totals: Mapping[str, Totals], contenders: set[str]) -> PlayedTask:
     """Compare the agents of one task.
 
     Args:
         task: as a bundle's header describes it.
-        columns: by agent, all with the same episodes; at least one agent.
+        totals: by agent, all of the same episodes; at least one agent.
         contenders: the agents that take a rank.
     """
-    runs = make_runs(task, columns)
-    described = _describe(task, columns, runs)
+    runs = make_runs(task["name"], totals)
+    described = _describe(task, totals, runs)
     scale = described.scale
     results = {}
-    for i, (agent, played) in enumerate(columns.items()):
+    for i, (agent, played) in enumerate(totals.items()):
         score, *by_type = _estimates(runs, i)
         questions = [int(n) for n in runs.sizes[:, 1:].sum(axis=0)]
         of_types = {
@@ -76,9 +76,9 @@ def play_task(task: Mapping[str, Any], columns: Mapping[str, Columns], contender
             for kind, of_type, n in zip(runs.types, by_type, questions, strict=True)
         }
         results[agent] = _result(played, score, _normalised(score, scale), of_types)
-    scores = normalise_runs(runs.scores, scale) if scale else np.empty((0, len(columns)))
+    scores = normalise_runs(runs.scores, scale) if scale else np.empty((0, len(totals)))
     ranked = set() if described.is_judged else contenders
-    return PlayedTask(described, tuple(columns), _with_places(results, ranked), runs, scores)
+    return PlayedTask(described, tuple(totals), _with_places(results, ranked), runs, scores)
 
 
 def normalise_runs(scores: Floats, scale: tuple[float, float]) -> Floats:
@@ -105,8 +105,12 @@ def estimate(mean: float, interval: tuple[float, float] | None, runs: int) -> Es
     return Estimate(round(mean, DIGITS), low, high, runs)
 
 
-def _describe(task: Mapping[str, Any], columns: Mapping[str, Columns], runs: Runs) -> Task:
-    reference = {name: _mean(columns[name].score) for name in (FLOOR, CEILING) if name in columns}
+def _describe(task: Mapping[str, Any], totals: Mapping[str, Totals], runs: Runs) -> Task:
+    reference = {
+        name: round(math.fsum(totals[name].scores) / sum(totals[name].sizes), DIGITS)
+        for name in (FLOOR, CEILING)
+        if name in totals
+    }
     return Task(
         name=task["name"],
         title=task["title"],
@@ -114,7 +118,7 @@ def _describe(task: Mapping[str, Any], columns: Mapping[str, Columns], runs: Run
         kwargs=task["kwargs"],
         family=task["family"],
         metric=task["metric"],
-        episodes=len(next(iter(columns.values())).score),
+        episodes=int(runs.sizes[:, 0].sum()),
         floor=reference.get(FLOOR),
         ceiling=reference.get(CEILING),
         types=runs.types,
@@ -123,10 +127,6 @@ def _describe(task: Mapping[str, Any], columns: Mapping[str, Columns], runs: Run
         unit=runs.unit,
         is_judged=task["metric"].startswith(JUDGE),
     )
-
-
-def _mean(values: NDArray[Any]) -> float:
-    return round(math.fsum(values) / len(values), DIGITS)
 
 
 def _normalised(score: Estimate, scale: tuple[float, float] | None) -> Estimate | None:
@@ -140,24 +140,24 @@ def _normalised(score: Estimate, scale: tuple[float, float] | None) -> Estimate 
 
 
 def _result(
-    columns: Columns, score: Estimate, normalised: Estimate | None, types: Mapping[str, TypeResult]
+    totals: Totals, score: Estimate, normalised: Estimate | None, types: Mapping[str, TypeResult]
 ) -> TaskResult:
     return TaskResult(
         score=score,
-        iqm=round(iqm(columns.score), DIGITS),
+        iqm=round(totals.iqm, DIGITS),
         normalised=normalised,
         rank=None,
-        success=_mean(columns.success),
-        mean_return=_mean(columns.returns),
-        episodes=len(columns.score),
-        errors=columns.errors,
-        steps=columns.steps,
-        memory_mean=_mean(columns.memory),
-        memory_max=int(columns.memory.max()),
-        ops=columns.ops,
-        refused=columns.refused,
+        success=round(totals.success, DIGITS),
+        mean_return=round(totals.mean_return, DIGITS),
+        episodes=sum(totals.sizes),
+        errors=totals.errors,
+        steps=totals.steps,
+        memory_mean=round(totals.memory_mean, DIGITS),
+        memory_max=totals.memory_max,
+        ops=totals.ops,
+        refused=totals.refused,
         questions=sum(of_type.questions for of_type in types.values()),
-        rates={name: round(rate, DIGITS) for name, rate in columns.rates.items()},
+        rates={name: round(rate, DIGITS) for name, rate in totals.rates.items()},
         types=types,
         on_front=False,
     )

@@ -9,6 +9,9 @@ import numpy as np
 
 from memgym.core.agent import AgentCard
 from memgym.core.result import Bundle
+from memgym.leaderboard import aggregate as aggregation
+from memgym.leaderboard.board import Board
+from memgym.leaderboard.entries import entry_of
 
 TASKS: dict[str, dict[str, Any]] = {
     "t-maze-n3": {
@@ -107,6 +110,10 @@ AGENTS: dict[str, tuple[str, str, str, dict[str, tuple[float, int]]]] = {
         {"dialogue": (0.71, 61_000), "locomo": (0.42, 118_000)},
     ),
 }
+
+
+def aggregate(bundles: Sequence[Bundle]) -> Board:
+    return aggregation.aggregate([entry_of(bundle) for bundle in bundles])
 
 
 def make_card(name: str, **fields: Any) -> dict[str, Any]:

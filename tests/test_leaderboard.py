@@ -19,13 +19,13 @@ from scipy import stats
 
 from memgym.core.result import TaskRow, find_bundles, write_bundle
 from memgym.errors import DependencyMissing, ResultInvalid, ResultMismatch
-from memgym.leaderboard.aggregate import aggregate
 from memgym.leaderboard.build import build_site
 from memgym.leaderboard.exports import to_csv, to_json
 from memgym.leaderboard.formats import bytes_text, csv_cell, https_url, inline_json, plain, score_text
 from memgym.leaderboard.page import render_page
 
 SYNTHETIC = runpy.run_path(str(Path(__file__).with_name("synthetic_board.py")))
+aggregate = SYNTHETIC["aggregate"]
 make_bundle, make_episode = SYNTHETIC["make_bundle"], SYNTHETIC["make_episode"]
 realistic_bundles = SYNTHETIC["realistic_bundles"]
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from memgym.leaderboard.aggregate import aggregate
 from memgym.leaderboard.page import write_page
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -21,6 +20,7 @@ BROWSER = next(
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
 
 SYNTHETIC = runpy.run_path(str(Path(__file__).with_name("synthetic_board.py")))
+aggregate = SYNTHETIC["aggregate"]
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",

@@ -13,17 +13,25 @@ Everything in it is a stranger's data: it is parsed by a strict schema, sizes ar
 is ever followed.
 """
 
-import gzip
 import hashlib
 import json
-import math
 import os
-import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from memgym.core.lines import (
+    MAX_FILE_BYTES,
+    as_lines,
+    canonical_json,
+    pack,
+    parse_json,
+    sha256_file,
+    sha256_unpacked,
+    unpack_lines,
+    write_atomically,
+)
 from memgym.core.suites import MAX_EPISODES, MAX_SEEDS
 from memgym.errors import DependencyMissing, ResultInvalid
 
@@ -38,9 +46,12 @@ __all__ = [
     "EpisodeRow",
     "Header",
     "TaskRow",
+    "TimingRow",
     "canonical_json",
+    "check_files",
     "find_bundles",
     "read_bundle",
+    "read_timings",
     "read_traces",
     "seal",
     "sha256_file",
@@ -51,10 +62,7 @@ __all__ = [
 SCHEMA = "memgym-result/1"
 HEADER_FILE, EPISODES_FILE, TIMINGS_FILE = "submission.json", "episodes.jsonl.gz", "timings.jsonl.gz"
 MAX_HEADER_BYTES = 2 << 20
-MAX_FILE_BYTES = 256 << 20  # of one file, unpacked
-MAX_LINE_BYTES = 16 << 20  # unpacked; the longest of a real LoCoMo conversation is half a MiB
-MAX_VALUES = 1 << 20  # in one JSON text: a value takes up to a hundred times the memory of its text
-MAX_DEPTH = 64
+MAX_SECONDS = 366 * 24 * 3600.0  # of one episode
 SECTIONS = ("agent", "versions", "tasks", "skipped", "summary", "manifest", "content")
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
@@ -109,6 +117,16 @@ class EpisodeRow(Strict):
         return self.task, self.seed, self.episode
 
 
+class TimingRow(Strict):
+    """What an episode took, on whatever machine."""
+
+    task: str
+    seed: Seed
+    episode: Size
+    cpu_s: float = Field(ge=0, le=MAX_SECONDS)
+    wall_s: float = Field(ge=0, le=MAX_SECONDS)
+
+
 class Header(Strict):
     """`submission.json`."""
 
@@ -142,122 +160,9 @@ class Bundle:
     episodes: list[dict[str, Any]]
 
 
-def canonical_json(value: Any) -> bytes:
-    """The one JSON form that is hashed: sorted keys, no spaces, UTF-8."""
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    ).encode()
-
-
 def seal(value: Any) -> str:
     """sha256 of the canonical JSON of `value`."""
     return hashlib.sha256(canonical_json(value)).hexdigest()
-
-
-def sha256_file(path: Path) -> str:
-    """sha256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write beside and rename, so that a reader never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with part.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
-
-
-def as_lines(rows: Iterable[Mapping[str, Any]]) -> bytes:
-    """Rows as canonical JSON lines."""
-    return b"".join(canonical_json(row) + b"\n" for row in rows)
-
-
-def pack(data: bytes) -> bytes:
-    """Gzip; equal data give equal bytes."""
-    packed = gzip.compress(data, mtime=0)
-    # byte 9 is the operating system, which versions of Python fill differently
-    return packed[:9] + b"\xff" + packed[10:]
-
-
-def parse_json(data: bytes) -> Any:
-    """Parse a stranger's JSON into values that can be written again, hashed and compared.
-
-    Raises:
-        ValueError: not UTF-8, not JSON, NaN, an infinity (``1e999`` is one), an integer beyond 64 bits, half
-            of a surrogate pair, nested too deeply, or too many values.
-        RecursionError: nested too deeply even for the parser.
-    """
-    if sum(map(data.count, (b",", b"[", b"{"))) > MAX_VALUES:
-        raise ValueError(f"more than {MAX_VALUES} values")
-    value = json.loads(data.decode(), parse_constant=_refuse)
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        below: list[Any] = []
-        for part in level:
-            if isinstance(part, dict):
-                below += part
-                below += part.values()
-            elif isinstance(part, list):
-                below += part
-            elif isinstance(part, str):
-                part.encode()  # half of a surrogate pair raises
-            elif isinstance(part, float) and not math.isfinite(part):
-                raise ValueError("a number is not finite")
-            elif isinstance(part, int) and not -(2**63) < part < 2**63:
-                raise ValueError("an integer is beyond 64 bits")
-        if not below:
-            return value
-        level = below
-    raise ValueError(f"nested more than {MAX_DEPTH} deep")
-
-
-def unpack_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a gzipped JSON-lines file, one at a time.
-
-    Raises:
-        ResultInvalid: missing, not gzip, not JSON, or too large; names file and line.
-    """
-    number = total = 0
-    try:
-        with gzip.open(path, "rb") as file:
-            while line := file.readline(MAX_LINE_BYTES + 1):
-                number += 1
-                total += len(line)
-                if len(line) > MAX_LINE_BYTES or total > MAX_FILE_BYTES:
-                    raise ResultInvalid(f"{path.name}, line {number}: larger than a result may be.")
-                row = parse_json(line)
-                if not isinstance(row, dict):
-                    raise ResultInvalid(f"{path.name}, line {number}: not a JSON object.")
-                yield row
-    except (OSError, EOFError, zlib.error) as error:
-        raise ResultInvalid(f"{path.name} cannot be read: {error}.") from error
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, ResultInvalid):
-            raise
-        raise ResultInvalid(f"{path.name}, line {number}: not JSON of a result: {error}.") from error
-
-
-def sha256_unpacked(path: Path) -> str:
-    """sha256 of what a gzipped file holds, which is the same whatever compressed it.
-
-    Raises:
-        ResultInvalid: not gzip, or too large.
-    """
-    digest, total = hashlib.sha256(), 0
-    try:
-        with gzip.open(path, "rb") as file:
-            while chunk := file.read(1 << 20):
-                total += len(chunk)
-                if total > MAX_FILE_BYTES:
-                    raise ResultInvalid(f"{path.name}: larger than a result may be.")
-                digest.update(chunk)
-    except (OSError, EOFError, zlib.error) as error:
-        raise ResultInvalid(f"{path.name} cannot be read: {error}.") from error
-    return digest.hexdigest()
 
 
 def digest_of(header: Mapping[str, Any]) -> str:
@@ -317,6 +222,30 @@ def read_bundle(folder: Path) -> Bundle:
     Raises:
         ResultInvalid: names the file and what is wrong with it.
     """
+    header = check_files(folder)
+    for name in header["content"]:
+        if sha256_unpacked(folder / name) != header["content"][name]:
+            raise ResultInvalid(f"{name}: its content is not the one that {HEADER_FILE} names.")
+    for _ in read_timings(folder):
+        pass  # nothing follows from times, but they are as well formed as the rest
+    episodes = []
+    for number, row in enumerate(unpack_lines(folder / EPISODES_FILE), 1):
+        try:
+            EpisodeRow.model_validate(row)
+        except ValidationError as error:
+            raise ResultInvalid(f"{EPISODES_FILE}, line {number}: {_first(error)}") from None
+        episodes.append(row)
+    return Bundle(folder, header, episodes)
+
+
+def check_files(folder: Path) -> dict[str, Any]:
+    """The header of a bundle whose seals hold and whose files have the checksums that it names.
+
+    Nothing is unpacked: whoever read these very bytes before knows what is in them.
+
+    Raises:
+        ResultInvalid: names the file and what is wrong with it.
+    """
     header = read_header(folder)
     for name in SECTIONS:
         if seal(header[name]) != header["seals"].get(name):
@@ -335,25 +264,30 @@ def read_bundle(folder: Path) -> Bundle:
         raise ResultInvalid(f"{HEADER_FILE}: the content and the tasks disagree about {odd!r}.")
     for name in header["manifest"]:
         _check_file(folder / name, name, header)
-    for _ in unpack_lines(folder / TIMINGS_FILE):
-        pass  # nothing follows from times, but they are as well formed as the rest
-    episodes = []
-    for number, row in enumerate(unpack_lines(folder / EPISODES_FILE), 1):
+    return header
+
+
+def read_timings(folder: Path) -> Iterator[dict[str, Any]]:
+    """The lines of `timings.jsonl.gz`: task, seed, episode, and the seconds that the episode took.
+
+    Raises:
+        ResultInvalid: a line that is not of this form, or seconds that cannot be.
+    """
+    for number, row in enumerate(unpack_lines(folder / TIMINGS_FILE), 1):
         try:
-            EpisodeRow.model_validate(row)
+            TimingRow.model_validate(row)
         except ValidationError as error:
-            raise ResultInvalid(f"{EPISODES_FILE}, line {number}: {_first(error)}") from None
-        episodes.append(row)
-    return Bundle(folder, header, episodes)
+            raise ResultInvalid(f"{TIMINGS_FILE}, line {number}: {_first(error)}") from None
+        yield row
 
 
 def _check_file(path: Path, name: str, header: Mapping[str, Any]) -> None:
     if not path.is_file() or path.is_symlink():
         raise ResultInvalid(f"{name} is missing.")
+    if path.stat().st_size > MAX_FILE_BYTES:
+        raise ResultInvalid(f"{name}: larger than a result may be.")
     if sha256_file(path) != header["manifest"][name]:
         raise ResultInvalid(f"{name} was changed: its checksum is not the one in {HEADER_FILE}.")
-    if name in header["content"] and sha256_unpacked(path) != header["content"][name]:
-        raise ResultInvalid(f"{name}: its content is not the one that {HEADER_FILE} names.")
 
 
 def find_bundles(folder: Path) -> list[Path]:
@@ -415,10 +349,6 @@ def read_traces(folder: Path, task: str) -> Iterator[tuple[tuple[int, int], list
         if kinds != {"seed": int, "episode": int, "actions": list}:
             raise ResultInvalid(f"{name}, line {number}: expected seed, episode and actions.")
         yield (row["seed"], row["episode"]), row["actions"]
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not a JSON number")
 
 
 def _first(error: ValidationError) -> str:

@@ -1,5 +1,9 @@
-"""From the episode lines of a result bundle to checked columns. Every number of a stranger passes here."""
+"""From the episode lines of a result bundle to checked totals by run. Every number of a stranger passes here.
 
+A *run* is what is compared and drawn again: a seed of a task, or a block of its episodes where seeds are few.
+"""
+
+import hashlib
 import math
 import reprlib
 from collections import Counter, defaultdict
@@ -13,7 +17,9 @@ from numpy.typing import NDArray
 
 from memgym.errors import ResultInvalid
 
-__all__ = ["RATES", "Bundle", "Columns", "read_columns"]
+from .statistics import iqm
+
+__all__ = ["RATES", "Bundle", "Totals", "read_totals"]
 
 RATES = ("evidence_recall", "abstained", "stale", "leaked")
 """What scorers report of a question beside its score, where they do."""
@@ -21,8 +27,9 @@ RATES = ("evidence_recall", "abstained", "stale", "leaked")
 MAX_COUNT = 2**62  # two of them still fit 64 bits; as in the schema of a result, but for seeds
 MAX_SEED = 2**63 - 1
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+MIN_SEEDS = 3  # with fewer, episodes are drawn
+MAX_RUNS = 255
+BLOCKS = 10
 
 
 class Bundle(Protocol):
@@ -45,35 +52,41 @@ class Bundle(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
-    """The episodes of one agent on one task, ordered by (seed, episode).
+class Totals:
+    """The episodes of one agent on one task, added up by run.
 
     Attributes:
-        seeds: of each, shape (n,).
-        episodes: number of each in the stream of its seed, shape (n,).
-        score: of each, shape (n,).
-        memory: peak bytes of each, bank and agent together, shape (n,).
-        success: of each, shape (n,).
-        returns: of each, shape (n,).
+        keys: sha256 of the (seed, episode) of all, in order: agents are compared only where it is the same.
+        unit: ``"seed"`` or ``"block"``.
+        sizes: number of episodes of each run.
+        scores: sum of the scores of each run.
         types: types of question, in alphabetical order.
-        type_sums: of each episode, the sum of the scores of its questions by type, shape (n, types).
-        type_counts: of each episode, its number of questions by type, shape (n, types).
-        steps: of all.
+        type_sums: of each run, the sum of the scores of its questions by type.
+        type_counts: of each run, its number of questions by type.
+        iqm: mean of the middle half of the episodes' scores.
+        success: mean over episodes.
+        mean_return: mean over episodes.
+        memory_mean: mean over episodes of the peak bytes, bank and agent together.
+        memory_max: largest of them.
+        steps: of all episodes.
         errors: number of episodes with an error.
         refused: of all.
         ops: of all, by kind.
         rates: of all questions, by name.
     """
 
-    seeds: Ints
-    episodes: Ints
-    score: Floats
-    memory: Ints
-    success: NDArray[np.bool_]
-    returns: Floats
+    keys: str
+    unit: str
+    sizes: tuple[int, ...]
+    scores: tuple[float, ...]
     types: tuple[str, ...]
-    type_sums: Floats
-    type_counts: Ints
+    type_sums: tuple[tuple[float, ...], ...]
+    type_counts: tuple[tuple[int, ...], ...]
+    iqm: float
+    success: float
+    mean_return: float
+    memory_mean: float
+    memory_max: int
     steps: int
     errors: int
     refused: int
@@ -81,8 +94,8 @@ class Columns:
     rates: dict[str, float]
 
 
-def read_columns(bundle: Bundle) -> dict[str, Columns]:
-    """The episodes of a bundle by task, checked.
+def read_totals(bundle: Bundle) -> dict[str, Totals]:
+    """The episodes of a bundle by task, checked and added up.
 
     Raises:
         ResultInvalid: a number is missing, not finite or out of range; an episode is there twice, or belongs
@@ -97,10 +110,10 @@ def read_columns(bundle: Bundle) -> dict[str, Columns]:
         raise ResultInvalid(
             f"{bundle.path}: episodes of {min(unknown)!r}, a task that the header does not name."
         )
-    return {task: _columns(rows) for task, rows in by_task.items()}
+    return {task: _totals(rows) for task, rows in by_task.items()}
 
 
-def _columns(rows: list["_Row"]) -> Columns:
+def _totals(rows: list["_Row"]) -> Totals:
     rows = sorted(rows, key=_Row.key)
     keys = [row.key() for row in rows]
     for row, key, following in zip(rows, keys, keys[1:], strict=False):
@@ -115,23 +128,47 @@ def _columns(rows: list["_Row"]) -> Columns:
             at = place[question.text("type")]
             type_sums[e, at] += question.number("score", 0, 1)
             type_counts[e, at] += 1
-    seeds, episodes = zip(*keys, strict=True)
-    return Columns(
-        seeds=np.array(seeds, dtype=np.int64),
-        episodes=np.array(episodes, dtype=np.int64),
-        score=np.array([row.number("score", 0, 1) for row in rows]),
-        memory=np.array([row.count("bank_bytes") + row.count("agent_bytes") for row in rows], dtype=np.int64),
-        success=np.array([bool(row.get("success")) for row in rows]),
-        returns=np.array([row.number("return") for row in rows]),
+    scores = [row.number("score", 0, 1) for row in rows]
+    memory = [row.count("bank_bytes") + row.count("agent_bytes") for row in rows]
+    unit, run_of = _runs([seed for seed, _ in keys])
+    return Totals(
+        keys=hashlib.sha256(repr(keys).encode()).hexdigest(),
+        unit=unit,
+        sizes=tuple(np.bincount(run_of).tolist()),
+        scores=tuple(np.bincount(run_of, scores).tolist()),
         types=types,
-        type_sums=type_sums,
-        type_counts=type_counts,
+        type_sums=_by_run(run_of, type_sums),
+        type_counts=_by_run(run_of, type_counts),
+        iqm=iqm(scores),
+        success=_mean([bool(row.get("success")) for row in rows]),
+        mean_return=_mean([row.number("return") for row in rows]),
+        memory_mean=_mean(memory),
+        memory_max=max(memory),
         steps=sum(row.count("length") for row in rows),
         errors=sum(row.get("error") is not None for row in rows),
         refused=sum(row.count("refused") for row in rows),
         ops=_total([row.ops() for row in rows]),
         rates=_rates([question for asked in questions for question in asked]),
     )
+
+
+def _runs(seeds: list[int]) -> tuple[str, NDArray[np.intp]]:
+    """What a run is, and to which one each episode belongs."""
+    different, run_of = np.unique(np.array(seeds, dtype=np.int64), return_inverse=True)
+    if MIN_SEEDS <= len(different) <= MAX_RUNS:
+        return "seed", run_of
+    return "block", np.arange(len(seeds)) % BLOCKS  # of equal size, each from all over the list
+
+
+def _by_run(run_of: NDArray[np.intp], values: NDArray[Any]) -> tuple[tuple[Any, ...], ...]:
+    """Sums over the episodes of each run, (runs, columns of `values`)."""
+    sums = np.zeros((int(run_of.max()) + 1, values.shape[1]), dtype=values.dtype)
+    np.add.at(sums, run_of, values)
+    return tuple(tuple(row) for row in sums.tolist())
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)
 
 
 def _total(counts: list[dict[str, int]]) -> dict[str, int]:
