@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from memgym.memory.lexical import stems
-from memgym.readers.dates import is_when, resolve_date
-from memgym.readers.evidence import relevant, written
+from memgym.readers.dates import asks_when, resolve_date
+from memgym.readers.evidence import find_evidence, written
 from memgym.stream import UNKNOWN, format_date
 
 __all__ = ["choice_reader"]
@@ -25,8 +25,8 @@ def choice_reader(question: str, entries: Sequence[Mapping[str, Any]], choices: 
     if not choices:
         raise ValueError("the choice reader needs choices: use answer_format='choice', or another reader.")
     unknown = UNKNOWN if UNKNOWN in choices else choices[-1]
-    when = is_when(question)
-    for entry in relevant(question, entries):
+    when = asks_when(question)
+    for entry in find_evidence(question, entries).entries:
         words = stems(entry["text"])
         if when and (day := written(entry)):
             named = [choice for choice in choices if choice == format_date(resolve_date(entry["text"], day))]
