@@ -48,13 +48,16 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`step` depends on `source`: it is chosen ``again``, or is `number` ``times`` or ``plus`` the source."""
+    """`step` depends on `source`: it is chosen ``again``, or is `number` ``times`` or ``plus`` the source.
+
+    `support` are the events that it follows from: the one that states it, and merges that took it to another plan.
+    """
 
     step: str
     source: str
     kind: str
     number: int
-    event: int
+    support: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,12 +204,12 @@ class TaskGraph:
         rules = {event.step: NOTHING}  # that lead from the step to another
         for rule in task.dependents(event.step):
             cell = task.state.cell(rule.step)
-            rules[rule.step] = rules[rule.source] | {rule.event}
+            rules[rule.step] = rules[rule.source] | rule.support
             if rule.kind != "again":
                 source = cells[rule.source]
                 count = int(source.value)
                 count = count * rule.number if rule.kind == "times" else count + rule.number
-                computed = _replaced(cell, str(count), 0, source.support | {rule.event})
+                computed = _replaced(cell, str(count), 0, source.support | rule.support)
                 cells[rule.step] = replace(computed, how="computed")
             elif cell.holds:
                 support = cell.support | why | rules[rule.step]
@@ -217,7 +220,11 @@ class TaskGraph:
         state, why = task.state, self._because(number)
         gone = [event.step, *(s for s, parent in state.parents.items() if parent == event.step)]
         cells = {
-            step: Cell(past=(*cell.past, cell.value) if cell.value else cell.past, support=why, how="dropped")
+            step: Cell(
+                past=(*cell.past, cell.value) if cell.value else cell.past,
+                support=why if step == event.step else why | state.structure,  # whose sub-step it is
+                how="dropped",
+            )
             for step in gone
             for cell in [state.cell(step)]
         }
@@ -277,7 +284,7 @@ class TaskGraph:
         task.state = TaskState(order=event.steps, structure=frozenset({number}))
 
     def _rule(self, task: Task, event: Event, number: int) -> None:
-        task.rules += (Rule(event.step, event.other, event.form, event.number, number),)
+        task.rules += (Rule(event.step, event.other, event.form, event.number, self._because(number)),)
 
     def _cancel(self, task: Task, event: Event, number: int) -> None:
         self._settle(task, "cancelled", number)
@@ -299,7 +306,7 @@ class TaskGraph:
             {**new.cells, **_moved(old.cells, why)},
             new.structure | old.structure | why,
         )
-        into.rules += task.rules
+        into.rules += tuple(replace(rule, support=rule.support | why) for rule in task.rules)
         into.history, into.undone = [], None
         self._settle(task, "merged", number)
 
@@ -307,7 +314,13 @@ class TaskGraph:
         state, why = task.state, self._because(number)
         leave = [s for s in state.order if s in event.steps or state.parents.get(s) in event.steps]
         structure = state.structure | why
-        cells = {step: state.cell(step) for step in leave}
+        cells = {
+            step: replace(
+                cell, support=cell.support if step in event.steps else cell.support | state.structure
+            )
+            for step in leave
+            for cell in [state.cell(step)]
+        }
         self.tasks[event.into] = Task(
             TaskState(
                 tuple(leave),

@@ -83,7 +83,7 @@ class Planner:
         self._graph = TaskGraph()
         self._places = len(words.ordinals)
         self._decks: dict[tuple[int, str], list[str]] = {}
-        self._values = {step: values for kind in words.kinds for step, values in kind.values.items()}
+        self._values = words.values
         kinds = self._rng.sample(words.kinds, max(1, (config.num_tasks + 1) // 2))  # so that plans are alike
         spare = [(kind, label) for kind in kinds for label in kind.labels]
         self._rng.shuffle(spare)

@@ -1,7 +1,8 @@
 """What can be asked of a task graph, with answer, evidence and what could be mistaken for the answer."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from memgym.rng import CounterRNG
 from memgym.stream import UNKNOWN, Question
@@ -52,7 +53,7 @@ class Draft:
         answers: the answer first, then other ways to put it.
         evidence: numbers of events.
         stale: values that were right once.
-        others: what could be mistaken for the answer, then fillers of its kind.
+        others: gives what could be mistaken for the answer, then fillers of its kind.
         about: the plan.
     """
 
@@ -61,7 +62,7 @@ class Draft:
     answers: tuple[str, ...]
     evidence: frozenset[int]
     stale: tuple[str, ...] = ()
-    others: tuple[str, ...] = ()
+    others: Callable[[], Iterable[str]] = tuple
     about: int = -1
 
 
@@ -86,7 +87,7 @@ class Asker:
     ) -> None:
         self._graph, self._names, self._words, self._days, self._rng = graph, names, words, days, rng
         self._open = [(n, task) for n, task in graph.tasks.items() if task.status == "open"]
-        self._values = {step: values for kind in words.kinds for step, values in kind.values.items()}
+        self._values = words.values
 
     def ask(self, type_: str, id: str, time: str, num_choices: int) -> Question | None:
         """A question of this type; None where the graph gives none."""
@@ -115,7 +116,7 @@ class Asker:
     def _choices(self, answer: str, draft: Draft, count: int) -> tuple[str, ...]:
         if not count:
             return ()
-        options = list(dict.fromkeys([answer, UNKNOWN, *draft.stale, *draft.others]))[:count]
+        options = list(dict.fromkeys([answer, UNKNOWN, *draft.stale, *draft.others()]))[:count]
         self._rng.shuffle(options)
         return tuple(options)
 
@@ -162,11 +163,11 @@ class Asker:
             (answer,),
             evidence,
             stale,
-            self._alike(step, answer),
+            lambda: self._alike(step, answer),
             number,
         )
 
-    def _alike(self, step: str, answer: str) -> tuple[str, ...]:
+    def _alike(self, step: str, answer: str) -> Sequence[str]:
         """Other values of a step, those of other plans first."""
         if step not in self._values:
             return self._near(int(answer) if answer != UNKNOWN else 6)
@@ -174,13 +175,18 @@ class Asker:
         values = self._values[step]
         return tuple(v for v in (*told, *self._rng.sample(values, len(values))) if v)
 
-    def _near(self, number: int) -> tuple[str, ...]:
-        """Numbers around one, so many of them below that its rank tells nothing."""
-        below = self._rng.integer(0, 6)
-        first = max(1, number - below)
-        numbers = [str(n) for n in range(first, first + 8) if n != number]
-        self._rng.shuffle(numbers)
-        return tuple(numbers)
+    def _near(self, number: int, unit: int = 1) -> list[str]:
+        """Numbers around one, of which any first few leave each rank equally likely for it (Polya's urn)."""
+        rng = self._rng
+        below = rng.sample(range(max(0, number - 7 * unit), number, unit), 7)
+        above = rng.sample(range(number + unit, number + 8 * unit, unit), 7)
+        numbers: list[str] = []
+        lower = 0
+        while above:
+            low = bool(below) and rng.random() * (len(numbers) + 2) < lower + 1
+            numbers.append(str((below if low else above).pop()))
+            lower += low
+        return numbers
 
     def _previous_value(self) -> Iterator[Draft]:
         for number, task in self._open:
@@ -188,9 +194,12 @@ class Asker:
                 cell = task.state.cell(step)
                 if cell.holds and cell.previous and cell.how == "revised":
                     words = {"task": self._names[number], "step": step}
-                    others = (cell.value, *self._alike(step, cell.previous))
+                    others = partial(self._replaced, step, cell)
                     evidence = cell.support | cell.before
                     yield Draft("previous", words, (cell.previous,), evidence, (), others, number)
+
+    def _replaced(self, step: str, cell: Cell) -> tuple[str, ...]:
+        return (cell.value, *self._alike(step, cell.previous))
 
     # ------------------------------------------------------------------ steps
 
@@ -200,13 +209,24 @@ class Asker:
         """A question whose answer names a few steps."""
         if not 1 <= len(members) <= MAX_LISTED:
             return
-        order = [step for step in self._graph.tasks[number].state.order if step != words.get("step")]
-        others = [listing(self._rng.sample(order, len(members))) for _ in range(16)]
-        answers = wordings(members)
-        others = [other for other in others if other not in answers]
-        fewer = [listing(order[: len(members) + n]) for n in (1, -1) if 0 < len(members) + n <= len(order)]
-        words = {"task": self._names[number], **words}
-        yield Draft(form, words, answers, evidence, (), (*others, *fewer), number)
+        steps = [step for step in self._graph.tasks[number].state.order if step != words.get("step")]
+        others = partial(self._other_steps, steps, members)
+        yield Draft(
+            form, {"task": self._names[number], **words}, wordings(members), evidence, (), others, number
+        )
+
+    def _other_steps(self, steps: Sequence[str], members: Sequence[str]) -> list[str]:
+        """As many other steps in a row as there are members, then more or fewer; numbers where all are numbers."""
+        rng, sorts = self._rng, {member in self._values for member in members}
+        alike = [step for step in steps if (step in self._values) in sorts]
+        rows = [rng.sample(alike, len(members)) for _ in range(16)]
+        rows += [rng.sample(alike, len(members) + more) for more in (1, -1, 1, -1)]
+        rows += [rng.sample(steps, len(members)) for _ in range(8)]
+        rows += [rng.sample(list(self._values), len(members)) for _ in range(8)]  # of short plans
+        seen = {frozenset(members)}
+        return [
+            listing(row) for row in rows if row and not (frozenset(row) in seen or seen.add(frozenset(row)))
+        ]
 
     def _support(self, task: Task, steps: Sequence[str]) -> frozenset[int]:
         return frozenset().union(*(task.state.cell(step).support for step in steps))
@@ -229,9 +249,7 @@ class Asker:
         for number, task in self._open:
             for step in dict.fromkeys(rule.source for rule in task.rules):
                 rules = task.dependents(step)
-                evidence = frozenset(rule.event for rule in rules)
-                if any(self._graph.log[event].task != number for event in evidence):
-                    evidence |= task.state.structure
+                evidence = frozenset().union(*(rule.support for rule in rules))
                 yield from self._listed(
                     "dependents", number, [rule.step for rule in rules], evidence, step=step
                 )
@@ -242,75 +260,91 @@ class Asker:
                 then = graph.tasks.get(number)
                 if then is None or then.status != "open":
                     continue
-                steps = [s for s in task.state.order if s in then.state.order]
+                steps = dict.fromkeys([*task.state.order, *task.state.cells, *then.state.cells])
                 members = [s for s in steps if not task.state.cell(s).same(then.state.cell(s))]
-                evidence = self._support(task, members) | self._support(then, members)
+                if not {*members} <= {*task.state.order} & {*then.state.order}:
+                    continue  # whether a step that came or went "changed" is a matter of taste
+                evidence = self._support_of_both(number, task, then, members)
                 yield from self._listed("changed", number, members, evidence, date=date)
+
+    def _support_of_both(self, number: int, task: Task, then: Task, steps: Sequence[str]) -> frozenset[int]:
+        """What the steps follow from now and followed from then, and the same of all steps set on the way.
+
+        What set another step and was undone later would otherwise stand there without its undoing.
+        """
+        reached = set(steps)
+        while True:
+            evidence = self._support(task, sorted(reached)) | self._support(then, sorted(reached))
+            events = [self._graph.log[n] for n in evidence]
+            more = {event.step for event in events if event.op == "set" and event.task == number}
+            if more <= reached:
+                return evidence
+            reached |= more
 
     def _order(self) -> Iterator[Draft]:
         for number, task in self._open:
             main, name = task.state.main, self._names[number]
             for place, step in enumerate(main[: len(self._words.ordinals)]):
-                others = tuple(self._rng.sample([s for s in main if s != step], len(main) - 1))
+                others = partial(self._other_step, main, (step,))
                 words = {"task": name, "ordinal": self._words.ordinals[place]}
                 yield Draft("position", words, (step,), task.state.structure, (), others, number)
                 if place:
                     words = {"task": name, "step": main[place - 1]}
-                    others = tuple(other for other in others if other != main[place - 1])
+                    others = partial(self._other_step, main, (step, main[place - 1]))
                     yield Draft("after", words, (step,), task.state.structure, (), others, number)
+
+    def _other_step(self, steps: Sequence[str], but: Sequence[str]) -> list[str]:
+        """Other steps of the plan, then of any."""
+        return [s for s in (*self._shuffled(steps), *self._shuffled(list(self._values))) if s not in but]
+
+    def _shuffled(self, names: Sequence[str]) -> list[str]:
+        return self._rng.sample(names, len(names))
 
     def _step_count(self) -> Iterator[Draft]:
         for number, task in self._open:
             if len(task.state.structure) > 1:
                 count, words = len(task.state.order), {"task": self._names[number]}
-                yield Draft(
-                    "count", words, (str(count),), task.state.structure, (), self._near(count), number
-                )
+                others = partial(self._near, count)
+                yield Draft("count", words, (str(count),), task.state.structure, (), others, number)
 
     def _sub_step(self) -> Iterator[Draft]:
         for number, task in self._open:
             for step, parent in task.state.parents.items():
-                others = tuple(s for s in task.state.order if s not in (step, parent))
-                others = tuple(self._rng.sample(others, len(others)))
+                others = partial(self._other_step, task.state.order, (step, parent))
                 words = {"task": self._names[number], "step": step}
                 yield Draft("parent", words, (parent,), task.state.structure, (), others, number)
 
     # ------------------------------------------------------------------ plans
 
     def _membership(self) -> Iterator[Draft]:
-        said: dict[str, set[int]] = {}
+        said: dict[str, set[tuple[int, str]]] = {}
         for event in self._graph.log:
             if event.value:
-                said.setdefault(event.value, set()).add(event.task)
+                said.setdefault(event.value, set()).add((event.task, event.step))
         for number, task in self._open:
             for step in task.state.order:
                 cell = task.state.cell(step)
-                if not cell.holds or step not in self._values:
-                    continue
-                if cell.moved or len(said[cell.value]) == 1:
-                    named = [event for event in self._graph.log if event.value == cell.value]
-                    if len({(event.task, event.step) for event in named}) > 1:
-                        continue
-                    words, others = {"value": cell.value}, self._other_plans(number)
+                if cell.holds and step in self._values and len(said[cell.value]) == 1:
+                    words, others = {"value": cell.value}, partial(self._other_plans, number)
                     yield Draft("member", words, (self._names[number],), cell.support, (), others, number)
 
-    def _other_plans(self, number: int) -> tuple[str, ...]:
+    def _other_plans(self, number: int) -> list[str]:
         """Names of the other plans, then of plans that there might be."""
         name = self._names[number]
-        others = [self._names[n] for n in self._graph.tasks if n not in (number, -1)]
-        self._rng.shuffle(others)
-        made_up = [kind.name.format(label=label) for kind in self._words.kinds for label in kind.labels]
-        self._rng.shuffle(made_up)
-        return tuple(other for other in dict.fromkeys([*others, *made_up]) if other != name)
+        others = self._shuffled([self._names[n] for n in self._graph.tasks])
+        made_up = self._shuffled(
+            [kind.name.format(label=label) for kind in self._words.kinds for label in kind.labels]
+        )
+        return [other for other in (*others, *made_up) if other != name]
 
     def _total(self) -> Iterator[Draft]:
         for number, task in self._open:
             cells = [task.state.cell(step) for step in task.state.order if step in self._values]
             costs = [cell.cost for cell in cells if cell.holds]
             if len(costs) > 1 and all(costs):
-                evidence = self._support(task, task.state.order)
+                evidence = task.state.structure | self._support(task, task.state.order)
                 total, words = sum(costs), {"task": self._names[number]}
-                others = tuple(str(5 * int(n)) for n in self._near(total // 5))
+                others = partial(self._near, total, 5)
                 yield Draft("total", words, (str(total),), evidence, (), others, number)
 
     def _task_status(self) -> Iterator[Draft]:
@@ -322,7 +356,7 @@ class Asker:
                 evidence = evidence | task.state.structure | self._support(task, task.state.order)
                 if task.state.order and all(task.state.cell(step).holds for step in task.state.order):
                     status = "complete"
-            others = tuple(other for other in self._rng.sample(STATUSES, 4) if other != status)
+            others = partial(self._shuffled, [other for other in STATUSES if other != status])
             words = {"task": self._names[number]}
             found.setdefault(status, []).append(
                 Draft("status", words, (status,), evidence, (), others, number)

@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from itertools import permutations, product
 
@@ -31,7 +31,7 @@ class Kind:
     steps: Mapping[str, tuple[str, ...]]
     parts: Mapping[str, Mapping[str, tuple[str, ...]]]
 
-    @property
+    @cached_property
     def values(self) -> dict[str, tuple[str, ...]]:
         """Step or sub-step -> its values, without those that hold a number."""
         return {**self.steps, **{s: v for parts in self.parts.values() for s, v in parts.items()}}
@@ -60,6 +60,11 @@ class Words:
     ordinals: tuple[str, ...]
     money: str
     filler: tuple[str, ...]
+
+    @cached_property
+    def values(self) -> dict[str, tuple[str, ...]]:
+        """What every step or sub-step may hold, of all kinds of plan; without those that hold a number."""
+        return {step: values for kind in self.kinds for step, values in kind.values.items()}
 
     def write(self, event: Event, names: Sequence[str], draw: CounterRNG) -> str:
         """One turn that tells of an event; `names` are those of the plans."""
