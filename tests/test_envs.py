@@ -29,7 +29,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         {"num_sessions": 1, "turns_per_session": 1, "num_facts": 1, "num_events": 0},
         {"memory_budget": 0, "max_searches": 0},
     ],
-    "memgym/LoCoMo-v0": [{"memory_budget": None}],
+    "memgym/LoCoMo-v0": [{"memory_budget": None, "answer_format": "choice"}],
     "memgym/MemoryAgentBench-v0": [
         {"sources": ("factconsolidation_sh_6k",), "chunk_words": 1, "instructions": True}
     ],

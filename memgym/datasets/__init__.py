@@ -14,6 +14,7 @@ DATASETS = Registry(
     "dataset",
     {
         "locomo10": "memgym.datasets.locomo:INFO",
+        "locomo_audit": "memgym.datasets.locomo_audit:INFO",
         "babi_en_1k": "memgym.datasets.babi:INFO",
         "longmemeval_s": "memgym.datasets.longmemeval:LONGMEMEVAL_S",
         "longmemeval_m": "memgym.datasets.longmemeval:LONGMEMEVAL_M",
