@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
 import gymnasium as gym
@@ -44,7 +45,7 @@ from memgym.llm.channels import DATA_END, DATA_START, RESERVED, data_message, st
 from memgym.llm.judge import LOCOMO, LONGMEMEVAL
 from memgym.llm.reader import ANSWER, CHOOSE, Answer, Choice, Memory, ReaderInput
 from memgym.readers.extractive import extractive_reader
-from memgym.stream import UNKNOWN
+from memgym.stream import UNKNOWN, format_date
 
 
 class Scripted(Client):
@@ -435,6 +436,11 @@ def test_prompts_name_the_fields_that_the_data_has(step: Step[Any, Any]) -> None
     known = set(step.input.model_fields) | set(step.output.model_fields) | set(Memory.model_fields)
     assert named <= known
     assert "question" in named
+
+
+def test_the_reader_is_told_how_scorers_expect_an_abstention_and_a_date() -> None:
+    assert UNKNOWN in ANSWER.instruction
+    assert format_date(date(2023, 5, 7)) in ANSWER.instruction
 
 
 # ------------------------------------------------------------------ reader

@@ -1,5 +1,6 @@
 """The client of OpenAI-compatible servers, against a real HTTP server that misbehaves in every way asked for."""
 
+import gc
 import json
 import pickle
 import threading
@@ -12,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from memgym.cli.main import app
 from memgym.llm import (
     Cassette,
     CassetteCorrupt,
@@ -31,6 +34,7 @@ from memgym.llm import (
     make_llm,
     openai_client,
 )
+from memgym.llm.judge import LOCOMO
 
 Behaviour = Callable[["Handler", dict[str, Any]], None]
 
@@ -237,6 +241,11 @@ def test_the_key_comes_from_the_environment_and_stays_out_of_pickles(
     assert server.requests[0][1]["Authorization"] == "Bearer very-secret"
 
 
+def test_a_client_that_nobody_closed_leaves_no_connection_open(server: Server) -> None:
+    OpenAIClient("tiny", base_url=server.url).complete(ask())
+    gc.collect()  # an open socket would warn, and a warning fails
+
+
 def test_tool_calls_go_both_ways(server: Server, connect: Any) -> None:
     call = {"id": "c1", "type": "function", "function": {"name": "memory_add", "arguments": '{"text": "x"}'}}
     server.script = [says(None, finish="tool_calls", tool_calls=[call]), says("done")]
@@ -254,6 +263,12 @@ def test_tool_calls_go_both_ways(server: Server, connect: Any) -> None:
     assert server.bodies[0]["tools"] == [tool]
     assert server.bodies[1]["messages"][-2]["tool_calls"] == [call]
     assert server.bodies[1]["messages"][-1] == {"role": "tool", "content": "stored", "tool_call_id": "c1"}
+
+
+def test_extra_arguments_go_in_and_none_takes_one_out(server: Server, connect: Any) -> None:
+    connect(extra={"seed": None, "top_p": 0.9}).complete(ask(seed=3))
+    assert "seed" not in server.bodies[0]
+    assert server.bodies[0]["top_p"] == 0.9
 
 
 @pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": -1, "completion_tokens": "many"}])
@@ -557,7 +572,7 @@ def test_a_whole_run_replays_from_its_file(server: Server, connect: Any, tmp_pat
     assert again.run(ECHO, Text(text="a")) == result
     assert again.ledger.to_dict() == first.ledger.to_dict()
     assert again.describe(ECHO) == first.describe(ECHO)
-    first.client.client.close()  # type: ignore[attr-defined]
+    first.close()
 
 
 def test_a_line_tells_step_prompt_and_model(server: Server, connect: Any, tmp_path: Path) -> None:
@@ -648,3 +663,86 @@ def test_a_file_of_two_models_asks_which(connect: Any, tmp_path: Path) -> None:
     with pytest.raises(CassetteCorrupt, match="say which model"):
         Cassette(path)
     assert Cassette(path, model="other").complete(ask()).model == "other"
+
+
+# ------------------------------------------------------------------ judging a result
+
+
+def agrees(handler: Handler, body: dict[str, Any]) -> None:
+    """A judge by word overlap: right where the answer holds the reference."""
+    data = json.loads(body["messages"][1]["content"].split("\n")[1])
+    right = data["reference"].lower() in data["answer"].lower()
+    handler.send(200, chat(json.dumps({"reason": "as read", "label": "CORRECT" if right else "WRONG"})))
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory, locomo_file: Path) -> Path:
+    """Two agents on a maze, a dialogue with choices and a conversation with open questions."""
+    out = tmp_path_factory.mktemp("results")
+    for agent in ("oracle", "closed-book"):
+        done = CliRunner().invoke(
+            app,
+            [
+                "evaluate",
+                "--agent",
+                agent,
+                "-s",
+                "quickstart",
+                "-o",
+                str(out),
+                "--episodes",
+                "1",
+                "--workers",
+                "1",
+            ],
+        )
+        assert done.exit_code == 0, done.output
+    return out
+
+
+@pytest.mark.parametrize(("agent", "least", "most"), [("oracle", 1.0, 1.0), ("closed-book", 0.0, 0.1)])
+def test_a_judge_names_itself_and_its_verdicts_replay_offline(
+    server: Server, results: Path, tmp_path: Path, agent: str, least: float, most: float
+) -> None:
+    server.script = [agrees]
+    tape, first, again = tmp_path / "tape.jsonl", tmp_path / "first.json", tmp_path / "again.json"
+    before = {path: path.read_bytes() for path in (results / agent).rglob("*") if path.is_file()}
+    common = ["judge", str(results / agent), "--rules", "locomo", "--out"]
+    done = CliRunner().invoke(
+        app, [*common, str(first), "--llm", f"openai:tiny@{server.url}", "--record", str(tape)]
+    )
+    assert done.exit_code == 0, done.output
+    asked = len(server.requests)
+    assert CliRunner().invoke(app, [*common, str(again), "--llm", f"replay:{tape}"]).exit_code == 0
+    assert first.read_bytes() == again.read_bytes()
+    assert len(server.requests) == asked
+    verdicts = json.loads(first.read_text())
+    assert verdicts["metric"] == "judge:tiny"
+    assert verdicts["prompts"] == {"judge_locomo": LOCOMO.prompt_sha256}
+    assert verdicts["result"] == json.loads((results / agent / "submission.json").read_text())["digest"]
+    rows = [row for types in verdicts["tasks"].values() for row in types.values()]
+    assert sum(row["judged"] for row in rows) == len(verdicts["verdicts"]) > 0
+    assert least <= sum(row["correct"] for row in rows) / len(verdicts["verdicts"]) <= most
+    assert set(verdicts["tasks"]) == {"locomo-256k"}
+    assert "5-adversarial" not in verdicts["tasks"]["locomo-256k"]
+    assert {path: path.read_bytes() for path in before} == before  # the result itself is left alone
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--llm", "rules"], "another metric"),
+        (["--llm", "openai:x", "--rules", "mine"], "locomo, longmemeval"),
+        (["--llm", "replay:missing.jsonl"], "there is no cassette"),
+        (["--llm", "replay:missing.jsonl", "--max-tokens", "5"], "for a server"),
+    ],
+)
+def test_a_judge_that_cannot_be_is_refused(
+    results: Path, tmp_path: Path, options: list[str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    out = tmp_path / "verdicts.json"
+    done = CliRunner().invoke(app, ["judge", str(results / "oracle"), "--out", str(out), *options])
+    assert done.exit_code != 0
+    assert said in done.output + str(done.exception)
+    assert not out.exists()

@@ -4,6 +4,7 @@ import typer
 
 from memgym.cli.data import app as data
 from memgym.cli.evaluate import evaluate
+from memgym.cli.judge import judge
 from memgym.cli.leaderboard import app as leaderboard
 from memgym.cli.listing import list_names
 from memgym.cli.play import play
@@ -24,5 +25,6 @@ app.command("train")(train)
 app.command("plot")(plot)
 app.command("evaluate")(evaluate)
 app.command("verify")(verify)
+app.command("judge")(judge)
 app.add_typer(data, name="data")
 app.add_typer(leaderboard, name="leaderboard")

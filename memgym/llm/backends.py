@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, Literal
+from typing import Any, Generic, Literal, Self
 
 from memgym.llm.channels import data_message, strip_text
 from memgym.llm.errors import LLMError, LLMOutputInvalid, LLMRefused, LLMUnavailable
@@ -51,6 +51,15 @@ class LLM(ABC):
             LLMError: it failed, and this backend does not go on after failures.
         """
         return self.run_many(step, [x], seed=seed)[0]
+
+    def close(self) -> None:  # noqa: B027 - most backends hold nothing open
+        """Let go of connections."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 class RulesLLM(LLM):
@@ -152,6 +161,10 @@ class ModelLLM(LLM):
         """The model and the digest of the prompt."""
         return {"backend": "model", "model": self.client.model, "prompt_sha256": step.prompt_sha256}
 
+    def close(self) -> None:
+        """Close the client."""
+        self.client.close()
+
     def request(self, step: Step[In, Out], x: In, *, seed: int = 0) -> LLMRequest:
         """What is sent for one input."""
         data = data_message(x.model_dump(mode="json"), self.client.reserved)
@@ -210,9 +223,8 @@ class StepRouter(LLM):
     @property
     def ledger(self) -> Ledger:
         """Usage by step of all its backends."""
-        backends = [*self.routes.values(), *([self.default] if self.default is not None else [])]
         merged = Ledger()
-        for backend in {id(backend): backend for backend in backends}.values():
+        for backend in self._backends():
             for step, usage in backend.ledger.by_step.items():
                 merged.add(step, usage)
         return merged
@@ -220,6 +232,16 @@ class StepRouter(LLM):
     def describe(self, step: Step[Any, Any]) -> dict[str, str]:
         """Who it is handed to."""
         return self._route(step).describe(step)
+
+    def close(self) -> None:
+        """Close all its backends."""
+        for backend in self._backends():
+            backend.close()
+
+    def _backends(self) -> list[LLM]:
+        """Each once, also where several steps share it."""
+        backends = [*self.routes.values(), *([self.default] if self.default is not None else [])]
+        return list({id(backend): backend for backend in backends}.values())
 
     def _route(self, step: Step[Any, Any]) -> LLM:
         llm = self.routes.get(step.name, self.default)

@@ -87,6 +87,11 @@ class Cassette(Client):
                     self._append(key, request, outcome)
         return [failed[key] if key in failed else self._answers[key] for key in keys]
 
+    def close(self) -> None:
+        """Close the client."""
+        if self.client is not None:
+            self.client.close()
+
     def __len__(self) -> int:
         return len(self._answers)
 

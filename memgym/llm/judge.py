@@ -12,8 +12,9 @@ from typing import Any, Literal, NamedTuple
 
 from memgym.llm.backends import ModelLLM
 from memgym.llm.steps import Step, StepModel, load_prompt
+from memgym.stream import UNKNOWN
 
-__all__ = ["Judge", "Judgement", "LocomoJudge", "LongMemEvalJudge", "ToJudge"]
+__all__ = ["JUDGES", "Judge", "Judgement", "LocomoJudge", "LongMemEvalJudge", "ToJudge"]
 
 Label = Literal["CORRECT", "WRONG"]
 
@@ -93,6 +94,10 @@ class Judge:
         """The rules for a type of question."""
         raise NotImplementedError
 
+    def judges(self, one: ToJudge) -> bool:
+        """Whether its rules are meant for this question."""
+        return True
+
     def judge(self, answers: Sequence[ToJudge]) -> list[Judgement]:
         """Judge each answer.
 
@@ -123,12 +128,17 @@ LOCOMO = Step("judge_locomo", JudgeInput, ReasonedLabel, load_prompt("judge_loco
 class LocomoJudge(Judge):
     """The generous judge that papers report as "J" on LoCoMo; its rules came with Mem0 (arXiv:2504.19413).
 
-    The prompt's words are memgym's own, so a number is not to be set beside a paper's.
+    It is for questions that have an answer: J is reported without LoCoMo's adversarial ones. The prompt's words are
+    memgym's own, so a number is not to be set beside a paper's.
     """
 
     def step(self, type: str) -> Step[JudgeInput, ReasonedLabel]:
         """One set of rules for all questions."""
         return LOCOMO
+
+    def judges(self, one: ToJudge) -> bool:
+        """Whether the question has an answer."""
+        return one.reference != UNKNOWN
 
 
 LONGMEMEVAL = {
@@ -166,3 +176,7 @@ class LongMemEvalJudge(Judge):
                 f"a LongMemEval question's type is one of {sorted(RULES_BY_TYPE)}, not {type!r}."
             )
         return LONGMEMEVAL[RULES_BY_TYPE[type]]
+
+
+JUDGES: dict[str, type[Judge]] = {"locomo": LocomoJudge, "longmemeval": LongMemEvalJudge}
+"""Judges by the name of their rules."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from hashlib import sha256
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from memgym.llm.errors import LLMError
 from memgym.llm.usage import Usage
@@ -134,3 +134,12 @@ class Client(ABC):
         if isinstance(outcome, LLMError):
             raise outcome
         return outcome
+
+    def close(self) -> None:  # noqa: B027 - most clients hold nothing open
+        """Let go of connections."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

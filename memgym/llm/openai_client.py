@@ -4,6 +4,7 @@ import email.utils
 import json
 import os
 import time
+import weakref
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -55,7 +56,8 @@ class OpenAIClient(Client):
         concurrency: requests under way at the same time.
         prices: of a million tokens of prompt and of completion, for `budget`.
         budget: bound on what is spent; several clients may share one.
-        extra: further arguments in the body of each request.
+        extra: further arguments in the body of each request; None takes one out that a server refuses, e.g.
+            ``{"seed": None}``.
 
     Raises:
         DependencyMissing: httpx is not installed.
@@ -107,12 +109,6 @@ class OpenAIClient(Client):
         """Close the connections."""
         self._http.close()
 
-    def __enter__(self) -> "OpenAIClient":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def __getstate__(self) -> dict[str, Any]:
         return {
             name: value for name, value in self.__dict__.items() if name not in ("_http", "_slots", "_errors")
@@ -136,6 +132,7 @@ class OpenAIClient(Client):
                 "https"
             ),  # reading the certificates takes longer than a local answer
         )
+        weakref.finalize(self, self._http.close)  # whoever lets go of a client does not always close it
         not_reached = httpx.ConnectError, httpx.ConnectTimeout
         self._errors = not_reached, httpx.TimeoutException, httpx.RequestError
         self._slots = BoundedSemaphore(self.batch)
@@ -217,7 +214,7 @@ class OpenAIClient(Client):
                 named = {"name": request.step or "answer", "schema": request.schema, "strict": True}
                 asked["json_schema"] = named
             body["response_format"] = asked
-        return body | self.extra
+        return {name: value for name, value in (body | self.extra).items() if value is not None}
 
     def _post(self, body: dict[str, Any]) -> tuple[int, str | None, bytes]:
         """Status, ``Retry-After`` and body of the answer, within the bounds on its time and size."""
