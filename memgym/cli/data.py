@@ -66,7 +66,7 @@ def _download(info: DatasetInfo) -> Path:
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     # the bar goes to stderr, so that stdout holds the result alone
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(info.file, total=info.nbytes)
+        task = bar.add_task(info.file or info.name, total=info.nbytes)
         return download(info, progress=lambda done, total: bar.update(task, completed=done, total=total))
 
 

@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 HOME = "https://huggingface.co/datasets/xiaowu0162/longmemeval-cleaned"
+# sizes and checksums as several users of this revision have published them; not computed here
 REVISION = "98d7416c24c778c2fee6e6f3006e7a073259d48f"
 
 

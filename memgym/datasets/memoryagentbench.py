@@ -26,6 +26,8 @@ __all__ = [
 ]
 
 HOME = "https://huggingface.co/datasets/ai-hyz/MemoryAgentBench"
+# sizes and checksums as several users of this revision have published them; not computed here, but for
+# the conflict resolution file
 REVISION = "7ea066982b140a19337e17e60d45d4076e042faf"
 CITATION = "Hu et al., Evaluating Memory in LLM Agents via Incremental Multi-Turn Interactions, ICLR 2026"
 
