@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from memgym.memory.ops import MAX_ID, MAX_TEXT, OpKind
+from memgym.memory.ops import CORE_KINDS, MAX_ID, MAX_TEXT, OpKind
 
 __all__ = ["UnicodeText", "entry_space", "op_space"]
 
@@ -44,10 +44,14 @@ class UnicodeText(spaces.Text):
         return isinstance(other, UnicodeText) and other.max_length == self.max_length
 
 
-def op_space() -> spaces.Dict:
-    """One memory operation: ``Dict(kind=Discrete, id=Text, text=Text, attrs=Text)``; `attrs` is JSON or empty."""
+def op_space(extended: bool = False) -> spaces.Dict:
+    """One memory operation: ``Dict(kind=Discrete, id=Text, text=Text, attrs=Text)``; `attrs` is JSON or empty.
+
+    Args:
+        extended: with the kinds for memories with structure, MERGE to ROLLBACK.
+    """
     return spaces.Dict(
-        kind=spaces.Discrete(len(OpKind)),
+        kind=spaces.Discrete(len(OpKind) if extended else CORE_KINDS),
         id=UnicodeText(MAX_ID),
         text=UnicodeText(),
         attrs=UnicodeText(),

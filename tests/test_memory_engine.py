@@ -171,13 +171,21 @@ def test_views_rank_by_words_by_age_and_by_both() -> None:
     assert fused[0].entry.id == "m3"
     assert set(fused[0].parts) == {"lexical", "recency"}
     assert engine.search("oslo", filter=lambda e: e.id != "m3")[0].entry.id == "m1"
-    with pytest.raises(ValueError, match="no view 'dense'"):
-        engine.search("oslo", views=["dense"])
+    with pytest.raises(ValueError, match="no view 'sound'"):
+        engine.search("oslo", views=["sound"])
 
 
 @pytest.mark.parametrize(
     "blob",
-    [b"", b"[]", b"{}", b'{"format":"other"}', b"\xff", json.dumps({"format": "memgym-engine/1"}).encode()],
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"format":"other"}',
+        b"\xff",
+        b'{"format":"memgym-engine/2"}',
+        b'{"format":"memgym-engine/1"}',
+    ],
 )
 def test_broken_snapshot_is_a_named_error(blob: bytes) -> None:
     with pytest.raises(InvalidOperation):
@@ -378,13 +386,21 @@ def change_log(**fields: Any) -> Any:
         (change_entry(id="zz"), "id is m1"),
         (change_entry(id="m01"), "id is m1"),
         (lambda state: state["versions"][0][0].update(id="m2"), "several ids"),
-        (change_entry(status="superseded"), "active"),
+        (change_entry(status="superseded"), "'status'"),
+        (change_entry(status="archived"), "plain bank"),
+        (change_entry(scope=["ann"]), "several scopes"),
+        (change_entry(parents=["x"]), "'parents'"),
         (change_entry(seq=99), "newer than the log"),
         (change_log(seq=2), "gaps"),
         (change_log(reason=1), "text"),
         (change_log(ok=1), "'ok'"),
-        (lambda state: state.update(next_id=1), "not given out"),
-        (lambda state: state.update(next_id=77), "more entries"),
+        (change_log(ok=False), "not given out"),
+        (change_log(step="1"), "'step'"),
+        (change_log(dropped=[["m1", -1]]), "'dropped'"),
+        (lambda state: state["edges"].append(["m1", "x", "m1", 1.0, 1, 0]), "plain bank"),
+        (lambda state: state["edges"].append(["m1", "x", "m9", 1.0, 1, 0]), "without an entry"),
+        (lambda state: state["edges"].append(["m1", "x", "m1", "1", 1, 0]), "weight"),
+        (lambda state: state.update(extended=1), "'extended'"),
         (lambda state: state.update(budget_bytes=5), "budget of 5 B"),
         (lambda state: state.update(budget_bytes="5"), "'budget_bytes'"),
         (lambda state: state.update(seq="2"), "'seq'"),
@@ -398,3 +414,47 @@ def test_snapshot_that_no_bank_wrote_is_a_named_error(change: Any, message: str)
     change(state)
     with pytest.raises(InvalidOperation, match=message):
         MemoryEngine.restore(json.dumps(state).encode())
+
+
+FIRST_FORMAT = {
+    "format": "memgym-engine/1",
+    "budget_bytes": 100,
+    "seq": 3,
+    "next_id": 3,
+    "versions": [
+        [
+            {"id": "m1", "text": "Oslo", "kind": "fact", "attrs": {}, "version": 1, "status": "superseded"}
+            | {"provenance": ["i0"], "times": [0, 0], "seq": 1},
+            {"id": "m1", "text": "Rome", "kind": "fact", "attrs": {}, "version": 2, "status": "active"}
+            | {"provenance": ["i1"], "times": [0, 1], "seq": 2},
+        ]
+    ],
+    "log": [
+        {"op": MemoryOp.add("Oslo").to_dict(), "ok": True, "id": "m1", "reason": "", "seq": 1, "nbytes": 6},
+        {
+            "op": MemoryOp.update("m1", "Rome").to_dict(),
+            "ok": True,
+            "id": "m1",
+            "reason": "",
+            "seq": 2,
+            "nbytes": 6,
+        },
+        {"op": MemoryOp.add("tea").to_dict(), "ok": True, "id": "m2", "reason": "", "seq": 3, "nbytes": 11},
+    ],
+}  # what the engine wrote before it had edges, scopes and steps in its log
+
+
+def test_snapshot_of_the_first_format_is_read() -> None:
+    engine = MemoryEngine.restore(json.dumps(FIRST_FORMAT).encode())
+    assert [(e.text, e.status) for e in engine.history("m1")] == [("Oslo", "superseded"), ("Rome", "active")]
+    assert engine.search("Oslo", as_of=1)[0].entry.text == "Oslo"
+    assert MemoryEngine.restore(engine.snapshot()).snapshot() == engine.snapshot()
+    assert engine.apply(MemoryOp.add("cello")).id == "m3"
+
+
+@pytest.mark.parametrize(
+    "change", [{"next_id": 77}, {"next_id": 0}, {"seq": 2}, {"budget_bytes": 5}, {"versions": [[]]}]
+)
+def test_broken_snapshot_of_the_first_format_is_a_named_error(change: dict[str, Any]) -> None:
+    with pytest.raises(InvalidOperation):
+        MemoryEngine.restore(json.dumps(FIRST_FORMAT | change).encode())

@@ -64,6 +64,13 @@ class LexicalIndex:
         self._db.execute("CREATE VIRTUAL TABLE doc USING fts5(text, tokenize='porter unicode61')")
         self._db.executemany("INSERT INTO doc(rowid, text) VALUES (?, ?)", documents)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the index, the texts that it keeps included."""
+        with self._lock:
+            pages = self._db.execute("PRAGMA page_count").fetchone()[0]
+            return pages * self._db.execute("PRAGMA page_size").fetchone()[0]
+
     def put(self, key: int, text: str) -> None:
         """Add or replace a document."""
         with self._lock:

@@ -13,7 +13,18 @@ from typing import Any
 
 from memgym.errors import InvalidOperation
 
-__all__ = ["MAX_ID", "MAX_TEXT", "MemoryOp", "OpKind", "as_action", "clean_attrs", "dump_attrs", "load_attrs"]
+__all__ = [
+    "CORE_KINDS",
+    "MADE",
+    "MAX_ID",
+    "MAX_TEXT",
+    "MemoryOp",
+    "OpKind",
+    "as_action",
+    "clean_attrs",
+    "dump_attrs",
+    "load_attrs",
+]
 
 MAX_TEXT = 1 << 20  # characters; a chunk of a million-token document still fits
 MAX_ID = 32  # characters
@@ -22,14 +33,28 @@ MAX_DEPTH = (
 )
 
 
+MADE = "made"
+"""In place of an id: the entry that the last ADD or MERGE of the same scope made. Extended banks only."""
+
+
 class OpKind(IntEnum):
-    """Kinds of operation; the integer is the value in the action space."""
+    """Kinds of operation; the integer is the value in the action space.
+
+    Those after SEARCH are for memories with structure and are carried out by an extended bank only.
+    """
 
     NOOP = 0
     ADD = 1
     UPDATE = 2
     DELETE = 3
     SEARCH = 4
+    MERGE = 5
+    LINK = 6
+    UNLINK = 7
+    ARCHIVE = 8
+    RESTORE = 9
+    FREEZE = 10
+    ROLLBACK = 11
 
     @classmethod
     def parse(cls, value: Any) -> "OpKind":
@@ -45,15 +70,21 @@ class OpKind(IntEnum):
             raise InvalidOperation(f"no operation {_brief(value)}. Known: {known}.") from None
 
 
+CORE_KINDS = 5
+"""How many kinds the core action space has: NOOP to SEARCH."""
+
+
 @dataclass(frozen=True, slots=True)
 class MemoryOp:
     """One operation on a memory bank.
 
     Attributes:
         kind: what to do.
-        id: the entry that UPDATE or DELETE is about.
-        text: new text for ADD and UPDATE, the query for SEARCH.
-        attrs: JSON-like values stored with the entry, e.g. ``{"time": "2023-05-08"}``; for SEARCH ``{"k": 10}``.
+        id: the entry that it is about; of LINK and UNLINK the one that the edge leaves.
+        text: new text for ADD, UPDATE and MERGE, the query for SEARCH.
+        attrs: JSON-like values stored with the entry, e.g. ``{"time": "2023-05-08"}``. Some kinds read theirs
+            instead of storing them: SEARCH ``k``, MERGE ``ids``, LINK ``to``, ``rel`` and ``weight``, UNLINK
+            ``to`` and ``rel``, ROLLBACK ``version``.
     """
 
     kind: OpKind
@@ -85,6 +116,41 @@ class MemoryOp:
     def search(cls, query: str, k: int = 10) -> "MemoryOp":
         """Ask the environment for the `k` entries nearest to `query`."""
         return cls(OpKind.SEARCH, text=query, attrs={"k": k})
+
+    @classmethod
+    def merge(cls, ids: Iterable[str], text: str, **attrs: Any) -> "MemoryOp":
+        """Store `text` as a new entry made of entries `ids`, which are archived and pass on their edges."""
+        return cls(OpKind.MERGE, text=text, attrs={**attrs, "ids": list(ids)})
+
+    @classmethod
+    def link(cls, source: str, target: str, rel: str = "related", weight: float = 1.0) -> "MemoryOp":
+        """Draw an edge of type `rel` from one entry to another, or give the one there another weight."""
+        return cls(OpKind.LINK, source, attrs={"to": target, "rel": rel, "weight": weight})
+
+    @classmethod
+    def unlink(cls, source: str, target: str, rel: str = "") -> "MemoryOp":
+        """Remove the edge of type `rel` from one entry to another; without `rel`, all edges from it to there."""
+        return cls(OpKind.UNLINK, source, attrs={"to": target, "rel": rel} if rel else {"to": target})
+
+    @classmethod
+    def archive(cls, id: str) -> "MemoryOp":
+        """Take entry `id` out of searches and views; RESTORE brings it back."""
+        return cls(OpKind.ARCHIVE, id)
+
+    @classmethod
+    def restore(cls, id: str) -> "MemoryOp":
+        """Make an archived entry active again, or a frozen one changeable."""
+        return cls(OpKind.RESTORE, id)
+
+    @classmethod
+    def freeze(cls, id: str) -> "MemoryOp":
+        """Protect entry `id` from any change; it is still found."""
+        return cls(OpKind.FREEZE, id)
+
+    @classmethod
+    def rollback(cls, id: str, version: int) -> "MemoryOp":
+        """Give entry `id` the text and attributes of an earlier version, as a new version."""
+        return cls(OpKind.ROLLBACK, id, attrs={"version": version})
 
     @classmethod
     def parse(cls, value: Mapping[str, Any]) -> "MemoryOp":
@@ -132,9 +198,7 @@ class MemoryOp:
 
 def dump_attrs(attrs: Mapping[str, Any]) -> str:
     """Attributes as canonical JSON, ``""`` for none: the form in spaces and the one whose bytes count."""
-    if not attrs:
-        return ""
-    return json.dumps(dict(attrs), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _canonical(dict(attrs)) if attrs else ""
 
 
 def load_attrs(value: Any) -> dict[str, Any]:
@@ -164,16 +228,17 @@ def clean_attrs(value: Any) -> dict[str, Any]:
     """
     attrs = load_attrs(value)
     if not attrs:
-        return {}
+        return attrs
+    plain = all(type(name) is str and type(part) in PLAIN for name, part in attrs.items())
     try:
-        text = json.dumps(attrs, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text = _strict(attrs)
         text.encode()
-        copy = json.loads(text)
+        copy = attrs if plain else json.loads(text)
     except (TypeError, ValueError, RecursionError):
         raise InvalidOperation("attrs are not JSON values in valid Unicode.") from None
     if len(text) > MAX_TEXT:
         raise InvalidOperation(f"attrs have at most {MAX_TEXT} characters as JSON.")
-    level = [copy]
+    level = [] if plain else [copy]
     for _ in range(MAX_DEPTH):
         inner = [part for part in level if isinstance(part, dict | list)]
         level = [each for part in inner for each in (part.values() if isinstance(part, dict) else part)]
@@ -182,7 +247,15 @@ def clean_attrs(value: Any) -> dict[str, Any]:
     return copy
 
 
+# made once: json.dumps with arguments makes an encoder for every call
+_canonical = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode
+_strict = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+PLAIN = (str, int, bool, type(None))
+
+
 def _is_utf8(text: str) -> bool:
+    if text.isascii():
+        return True
     try:
         text.encode()
     except UnicodeEncodeError:

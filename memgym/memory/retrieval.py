@@ -1,0 +1,130 @@
+"""How a bank is searched: rankings of several views, fused, and the neighbourhood of an entry."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from memgym.memory.bank import Bank
+from memgym.memory.edges import EdgeTable
+from memgym.memory.entry import ROOT, Hit, MemoryEntry, Scope
+from memgym.memory.indices import Indices
+from memgym.memory.validity import version_seen
+
+__all__ = ["Filter", "Retrieval", "bank_seen"]
+
+VIEWS = ("lexical", "recency", "dense", "graph")
+FUSED = 1000  # hits of each view that a fused search looks at, or k where that is more
+SEEDS = 10  # lexical hits whose neighbours the view "graph" ranks
+RRF = 60  # k of reciprocal rank fusion
+WIDEN = 4  # how many times as many hits are looked at where a filter has left too few
+
+Filter = Callable[[MemoryEntry], bool]
+"""Keeps an entry where it returns True."""
+
+
+class Retrieval:
+    """Searches in one bank; `memgym.memory.engine.MemoryEngine` says what they mean."""
+
+    def __init__(self, bank: Bank, indices: Indices) -> None:
+        self.bank = bank
+        self.indices = indices
+
+    def search(
+        self, query: str, k: int, views: Sequence[str], keep: Filter | None = None, scope: Scope = ROOT
+    ) -> list[Hit]:
+        """The `k` best of one view, or of several fused by reciprocal rank.
+
+        Raises:
+            ValueError: an unknown view.
+        """
+        if len(views) == 1:
+            (view,) = views
+            return [
+                Hit(entry, score, {view: score}) for entry, score in self._rank(view, query, k, keep, scope)
+            ]
+        parts: dict[str, dict[str, float]] = {}
+        for view in views:
+            for place, (entry, _) in enumerate(self._rank(view, query, max(k, FUSED), keep, scope)):
+                parts.setdefault(entry.id, {})[view] = 1 / (RRF + place + 1)
+        hits = [Hit(self.bank.versions[id][-1], sum(part.values()), part) for id, part in parts.items()]
+        hits.sort(key=lambda hit: (-hit.score, hit.entry.number))
+        return hits[:k]
+
+    def find(self, attrs: Mapping[str, Any], scope: Scope) -> list[MemoryEntry]:
+        """Entries that are found and have all of these attributes, oldest first."""
+        sets = [self.indices.having(self.bank, scope, name, value) for name, value in attrs.items()]
+        ids = set.intersection(*map(set, sets))
+        return [self.bank.versions[id][-1] for id in sorted(ids, key=lambda id: int(id[1:]))]
+
+    def neighbours(self, id: str, rel: str, direction: str, hops: int, scope: Scope) -> list[Hit]:
+        """Entries that edges lead to, in rings."""
+        hits: list[Hit] = []
+        seen, ring = {id}, [id]
+        for hop in range(1, hops + 1):
+            reached: dict[str, float] = {}
+            for at in ring:
+                for edge in self.bank.edges.around(at, direction):
+                    end = edge.target if edge.source == at else edge.source
+                    versions = self.bank.seen(end, scope)
+                    if rel in ("", edge.rel) and end not in seen and versions and versions[-1].is_found:
+                        reached[end] = max(edge.weight, reached.get(end, edge.weight))
+            found = [
+                Hit(self.bank.versions[end][-1], weight / hop, {"graph": weight / hop})
+                for end, weight in reached.items()
+            ]
+            hits += sorted(found, key=lambda hit: (-hit.score, hit.entry.number))
+            seen.update(reached)
+            ring = list(reached)
+        return hits
+
+    def _rank(
+        self, view: str, query: str, k: int, keep: Filter | None, scope: Scope
+    ) -> list[tuple[MemoryEntry, float]]:
+        """The `k` best of one view that the filter keeps."""
+        versions, depth = self.bank.versions, k
+        while True:
+            ranking = self._look(view, query, depth, scope)
+            found = [(versions[id][-1], score) for id, score in ranking]
+            if keep is not None:
+                found = [(entry, score) for entry, score in found if keep(entry)]
+            if len(found) >= k or len(ranking) < depth:
+                return found[:k]
+            depth *= WIDEN
+
+    def _look(self, view: str, query: str, k: int, scope: Scope) -> list[tuple[str, float]]:
+        bank, indices = self.bank, self.indices
+        if view == "lexical":
+            return indices.lexical(bank, scope, query, k)
+        if view == "recency":
+            return indices.recency(bank, scope, k)
+        if view == "dense":
+            return indices.dense(bank, scope, query, k)
+        if view != "graph":
+            raise ValueError(f"no view {view!r}. Known: {', '.join(map(repr, VIEWS))}.")
+        scores: dict[str, float] = {}
+        for place, (id, _) in enumerate(indices.lexical(bank, scope, query, SEEDS)):
+            for hit in self.neighbours(id, "", "both", 1, scope):
+                scores[hit.entry.id] = scores.get(hit.entry.id, 0.0) + hit.score / (RRF + place + 1)
+        return sorted(scores.items(), key=lambda pair: (-pair[1], int(pair[0][1:])))[:k]
+
+
+def bank_seen(bank: Bank, as_of: int | None, valid_at: datetime | None) -> Bank:
+    """A bank of the versions and edges that were there after operation `as_of` and hold at `valid_at`.
+
+    Edges have no validity of their own.
+    """
+    past = Bank(None, bank.extended)
+    past.seq = bank.seq if as_of is None else as_of
+    for id, versions in bank.versions.items():
+        if (seen := version_seen(versions, as_of, valid_at)) is not None:
+            past.versions[id] = [seen]
+    past.edges = EdgeTable(
+        edge._replace(ended=0)
+        for edge in bank.edges.all()
+        if edge.seq <= past.seq
+        and not 0 < edge.ended <= past.seq
+        and edge.source in past.versions
+        and edge.target in past.versions
+    )
+    past.derive()
+    return past
