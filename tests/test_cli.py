@@ -30,6 +30,7 @@ COMMANDS = [
     ["play"],
     ["evaluate"],
     ["verify"],
+    ["judge"],
     ["data"],
     ["leaderboard"],
     ["leaderboard", "build"],
