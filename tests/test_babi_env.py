@@ -1,5 +1,6 @@
 """The environments on bAbI's stories, on the real files."""
 
+import tracemalloc
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,23 @@ def test_a_longer_text_has_the_same_facts_at_the_same_fractions() -> None:
     assert [text for text, _ in facts] == [text for text, _ in more_facts]
     assert [place for _, place in facts] == pytest.approx([place for _, place in more_facts], abs=0.05)
     assert more_others[: len(others)] == others
+
+
+def test_memory_does_not_grow_with_the_text() -> None:
+    """Streams are lazy: a pass over thirty times the text holds no more at its peak."""
+
+    def peak(num_words: int) -> int:
+        env = BABILong(num_words=num_words, tasks=(1,), chunk_words=500)
+        env.reset(seed=0)
+        tracemalloc.start()
+        done = False
+        while not done:
+            _, _, done, _, _ = env.step(as_action())
+        held = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return held
+
+    assert peak(300_000) < peak(10_000) + 100_000
 
 
 def test_the_evidence_is_the_passages_with_the_supporting_facts() -> None:

@@ -267,6 +267,18 @@ def test_evidence_and_what_a_judge_needs_are_on_the_question(small: Path) -> Non
     }
 
 
+def test_the_oracle_knows_the_gold_that_a_judge_compares_with(small: Path) -> None:
+    env = LongMemEval(path=small)
+    references = {}
+    for number in range(3):
+        env.reset(seed=0, options={"episode": number})
+        while not env.oracle_state():
+            env.step(as_action())
+        references[env.oracle_state()["type"]] = env.oracle_state()["reference"]
+    assert references["abstention"] == "You did not say so."
+    assert references["temporal-reasoning"] == "15"
+
+
 def test_nothing_shown_before_the_question_names_it_or_its_evidence(small: Path) -> None:
     """The published session ids begin with "answer_", which would give the evidence away."""
     env = LongMemEval(path=small)

@@ -87,7 +87,7 @@ class LongMemEval(TextMemoryEnv):
     | exclude_defects | bool | False | leave out the questions of `memgym.datasets.longmemeval.KNOWN_DEFECTS` |
     | path | path or None | None | a file in the benchmark's format; None: the published one |
     | memory_budget | int or None | 65536 | bytes that the bank may hold |
-    | view_bytes, max_searches, reader, render_mode | | | as in `TextMemoryEnv` |
+    | view_bytes, max_searches, ops, reader, render_mode | | | as in `TextMemoryEnv` |
 
     There is no `split`: all of it is test data. A file is checked record by record when it is first used, which
     takes a minute for variant m; after that, only a change of its size or time makes it be checked again.
@@ -115,6 +115,7 @@ class LongMemEval(TextMemoryEnv):
         memory_budget: int | None = 65536,
         view_bytes: int = 4096,
         max_searches: int = 4,
+        ops: str = "core",
         reader: str | Reader | None = None,
         render_mode: str | None = None,
     ) -> None:
@@ -127,6 +128,7 @@ class LongMemEval(TextMemoryEnv):
             memory_budget=memory_budget,
             view_bytes=view_bytes,
             max_searches=max_searches,
+            ops=ops,
             reader=reader,
             split="test",
             render_mode=render_mode,
@@ -176,6 +178,14 @@ class LongMemEval(TextMemoryEnv):
             # what a judge needs: which of the benchmark's rubrics applies, and the gold as it stands
             meta={"question_type": question.type, "gold": question.answer, "answerable": answerable},
         )
+
+    def oracle_state(self) -> dict[str, object]:
+        """The current question with its answer and evidence, and the gold as it stands, which a judge compares with.
+
+        For a question without an answer the gold says why there is none.
+        """
+        state = super().oracle_state()
+        return state | {"reference": self._now.meta["gold"]} if isinstance(self._now, Question) else state
 
     def _items(self, i: int, session: ChatSession, relevant: bool) -> Iterator[tuple[str, str, str, bool]]:
         """(id, text, speaker, is it evidence) of the items of one session."""

@@ -62,7 +62,8 @@ def answers_of(folder: Path) -> Iterator[Answered]:
                     if "question_type" in info:
                         answer = read.pop() if read else action["answer"]
                         if not question["choices"]:
-                            one = ToJudge(question["text"], truth["answer"], answer, info["question_type"])
+                            reference = truth.get("reference", truth["answer"])
+                            one = ToJudge(question["text"], reference, answer, info["question_type"])
                             yield Answered(task.name, seed, episode, number, one)
                         number += 1
                     if terminated or truncated:
