@@ -25,6 +25,7 @@ AGENTS = Registry(
         "full-context": "memgym.agents.full_context:FullContextAgent",
         "add-all-bm25": "memgym.agents.bm25:add_all_bm25",
         "rules": "memgym.agents.rules:rules",
+        "fact-keys": "memgym.agents.fact_keys:fact_keys",
         "belief": "memgym.agents.scripted:belief",
         "first-cue": "memgym.agents.scripted:first_cue",
         "cue-blind": "memgym.agents.scripted:cue_blind",
