@@ -27,6 +27,7 @@ class BAbITask(TextMemoryEnv):
         memory_budget: int | None,
         view_bytes: int,
         max_searches: int,
+        ops: str,
         reader: str | Reader | None,
         render_mode: str | None,
     ) -> None:
@@ -34,6 +35,7 @@ class BAbITask(TextMemoryEnv):
             memory_budget=memory_budget,
             view_bytes=view_bytes,
             max_searches=max_searches,
+            ops=ops,
             reader=reader,
             split=split,
             render_mode=render_mode,
@@ -126,7 +128,7 @@ class BAbI(BAbITask):
     | path | path or None | None | the folder with the files; None: looked for in ``$MEMGYM_DATA`` and the cache |
     | split | str | "train" | bAbI's own train or test files |
     | memory_budget | int or None | 1024 | bytes that the bank may hold |
-    | view_bytes, max_searches, reader, render_mode | | | as in `TextMemoryEnv` |
+    | view_bytes, max_searches, ops, reader, render_mode | | | as in `TextMemoryEnv` |
 
     ## Reference Scores
     The oracle scores 1. The paper's strongly supervised memory networks reach a mean of 0.93 over the tasks
@@ -149,6 +151,7 @@ class BAbI(BAbITask):
         memory_budget: int | None = 1024,
         view_bytes: int = 1024,
         max_searches: int = 4,
+        ops: str = "core",
         reader: str | Reader | None = None,
         split: str = "train",
         render_mode: str | None = None,
@@ -160,6 +163,7 @@ class BAbI(BAbITask):
             memory_budget=memory_budget,
             view_bytes=view_bytes,
             max_searches=max_searches,
+            ops=ops,
             reader=reader,
             render_mode=render_mode,
         )

@@ -70,7 +70,7 @@ class BABILong(BAbITask):
     | path | path or None | None | bAbI's folder; None: looked for in ``$MEMGYM_DATA`` and the cache |
     | split | str | "train" | bAbI's own train or test files |
     | memory_budget | int or None | 1024 | bytes that the bank may hold |
-    | view_bytes, max_searches, reader, render_mode | | | as in `TextMemoryEnv` |
+    | view_bytes, max_searches, ops, reader, render_mode | | | as in `TextMemoryEnv` |
 
     ## Reference Scores
     The oracle scores 1.
@@ -96,6 +96,7 @@ class BABILong(BAbITask):
         memory_budget: int | None = 1024,
         view_bytes: int = 1024,
         max_searches: int = 4,
+        ops: str = "core",
         reader: str | Reader | None = None,
         split: str = "train",
         render_mode: str | None = None,
@@ -109,6 +110,7 @@ class BABILong(BAbITask):
             memory_budget=memory_budget,
             view_bytes=view_bytes,
             max_searches=max_searches,
+            ops=ops,
             reader=reader,
             render_mode=render_mode,
         )

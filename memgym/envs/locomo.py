@@ -86,7 +86,7 @@ class LoCoMo(TextMemoryEnv):
     | exclude_defects | bool | False | leave out the 99 questions whose answer the audit found wrong |
     | path | path or None | None | the data file; None: looked for in ``$MEMGYM_DATA`` and the cache |
     | memory_budget | int or None | 16384 | bytes that the bank may hold |
-    | view_bytes, max_searches, reader, render_mode | | | as in `TextMemoryEnv` |
+    | view_bytes, max_searches, ops, reader, render_mode | | | as in `TextMemoryEnv` |
 
     There is no `split`: all of LoCoMo is test data. A conversation without a question in `categories`
     (conv-30 has none of category 3) is left out. `labels` and `exclude_defects` need the dataset locomo_audit. Some
@@ -122,6 +122,7 @@ class LoCoMo(TextMemoryEnv):
         memory_budget: int | None = 16384,
         view_bytes: int = 2048,
         max_searches: int = 4,
+        ops: str = "core",
         reader: str | Reader | None = None,
         render_mode: str | None = None,
     ) -> None:
@@ -129,6 +130,7 @@ class LoCoMo(TextMemoryEnv):
             memory_budget=memory_budget,
             view_bytes=view_bytes,
             max_searches=max_searches,
+            ops=ops,
             reader=reader,
             split="test",
             render_mode=render_mode,

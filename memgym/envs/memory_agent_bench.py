@@ -124,7 +124,7 @@ class MemoryAgentBench(TextMemoryEnv):
     | instructions | bool | False | a sentence before each question says what kind of answer is wanted |
     | path | path or None | None | a file in the benchmark's format; None: the published one |
     | memory_budget | int or None | 65536 | bytes that the bank may hold |
-    | view_bytes, max_searches, reader, render_mode | | | as in `TextMemoryEnv` |
+    | view_bytes, max_searches, ops, reader, render_mode | | | as in `TextMemoryEnv` |
 
     There is no `split`: all of it is test data. Questions keep their order, because those of EventQA name the
     answers of the ones before them.
@@ -154,6 +154,7 @@ class MemoryAgentBench(TextMemoryEnv):
         memory_budget: int | None = 65536,
         view_bytes: int = 4096,
         max_searches: int = 4,
+        ops: str = "core",
         reader: str | Reader | None = None,
         render_mode: str | None = None,
     ) -> None:
@@ -163,6 +164,7 @@ class MemoryAgentBench(TextMemoryEnv):
             memory_budget=memory_budget,
             view_bytes=view_bytes,
             max_searches=max_searches,
+            ops=ops,
             reader=reader,
             split="test",
             render_mode=render_mode,

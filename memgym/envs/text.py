@@ -14,6 +14,7 @@ from memgym.errors import InvalidOperation
 from memgym.memory import Hit, MemoryEngine, MemoryEntry, MemoryOp, OpKind, as_action
 from memgym.memory.lexical import content_words, stems
 from memgym.memory.ops import dump_attrs
+from memgym.memory.retrieval import answer_search
 from memgym.readers import Reader, make_reader
 from memgym.scoring import score_answer
 from memgym.spaces import UnicodeText, entry_space, op_space
@@ -47,9 +48,9 @@ class TextMemoryEnv(MemoryEnv[dict[str, Any], dict[str, Any]]):
 
     On a question with evidence, ``info["evidence_recall"]`` is the share of the evidence items that the entries
     looked at hold: those found by SEARCH or by the reader, otherwise those in view. An entry holds an item
-    where an ADD or UPDATE wrote its text while the item was in view, and that text has at least half of the
-    stems of the item's content words (`memgym.memory.lexical.stems`). With each UPDATE, the items held so far
-    are measured again on the new text. So the number follows words: a paraphrase in other words, or in another
+    where an ADD, UPDATE or MERGE wrote its text while the item was in view, and that text has at least half of the
+    stems of the item's content words (`memgym.memory.lexical.stems`). With each UPDATE or MERGE, the items held so
+    far are measured again on the new text. So the number follows words: a paraphrase in other words, or in another
     language, holds nothing.
 
     Args:
@@ -57,6 +58,9 @@ class TextMemoryEnv(MemoryEnv[dict[str, Any], dict[str, Any]]):
         view_bytes: bytes of the bank that an observation shows: all of it where it fits, otherwise the
             entries nearest to the current text.
         max_searches: SEARCHes allowed on one item or question.
+        ops: ``"core"`` for ADD, UPDATE, DELETE, NOOP and SEARCH; ``"extended"`` for every kind of `OpKind`, on a
+            bank that is extended (`memgym.memory.MemoryEngine`), and for SEARCHes of its views and edges
+            (`memgym.memory.retrieval.answer_search`).
         reader: None leaves answers to the agent; ``"extractive"``, or another name of `memgym.readers.READERS`,
             answers from the bank, so that a manager alone can be trained; a callable plugs in any other.
         split: ``"train"`` or ``"test"``.
@@ -73,6 +77,7 @@ class TextMemoryEnv(MemoryEnv[dict[str, Any], dict[str, Any]]):
         memory_budget: int | None = 4096,
         view_bytes: int = 4096,
         max_searches: int = 4,
+        ops: str = "core",
         reader: str | Reader | None = None,
         split: str = "train",
         render_mode: str | None = None,
@@ -82,11 +87,14 @@ class TextMemoryEnv(MemoryEnv[dict[str, Any], dict[str, Any]]):
                 raise ValueError(f"{name} is at least 0, not {value}.")
         if max_searches < 0:
             raise ValueError(f"max_searches is at least 0, not {max_searches}.")
+        if ops not in ("core", "extended"):
+            raise ValueError(f"ops is 'core' or 'extended', not {ops!r}.")
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise ValueError(f"render_mode is one of {self.metadata['render_modes']}, not {render_mode!r}.")
         self.memory_budget = memory_budget
         self.view_bytes = view_bytes
         self.max_searches = max_searches
+        self.ops = ops
         self.reader: Reader | None = make_reader(reader) if isinstance(reader, str) else reader
         self.split = check_split(split)
         self.render_mode = render_mode
@@ -100,8 +108,9 @@ class TextMemoryEnv(MemoryEnv[dict[str, Any], dict[str, Any]]):
             hits=spaces.Sequence(entry_space()),
             bytes_left=spaces.Box(0, UNLIMITED, (), np.int64),
         )
-        self.action_space = spaces.Dict(ops=spaces.Sequence(op_space()), answer=UnicodeText())
-        self.bank = MemoryEngine(memory_budget)
+        kinds = op_space(extended=ops == "extended")
+        self.action_space = spaces.Dict(ops=spaces.Sequence(kinds), answer=UnicodeText())
+        self.bank = MemoryEngine(memory_budget, extended=ops == "extended")
         self._held: dict[str, dict[str, frozenset[str]]] = {}  # entry id -> item id -> the item's stems
         self._now: Item | Question | None = None
 
@@ -134,7 +143,7 @@ class TextMemoryEnv(MemoryEnv[dict[str, Any], dict[str, Any]]):
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Start an episode with an empty bank."""
         self._key = self._begin(seed, options)
-        self.bank = MemoryEngine(self.memory_budget)
+        self.bank = MemoryEngine(self.memory_budget, extended=self.ops == "extended")
         self._held = {}
         self._events = iter(self._stream(self._key, self.episode))
         self._num_events = 0
@@ -228,7 +237,7 @@ class TextMemoryEnv(MemoryEnv[dict[str, Any], dict[str, Any]]):
                         if self._searches_left == 0:
                             reason = f"more than {self.max_searches} searches on one step"
                         else:
-                            hits += self.bank.search(op.text, _search_k(op))
+                            hits += answer_search(self.bank, op, MAX_K)
                             self._searches_left -= 1
                             searched = True
                     else:
@@ -249,17 +258,30 @@ class TextMemoryEnv(MemoryEnv[dict[str, Any], dict[str, Any]]):
         if applied.ok and op.kind is not OpKind.NOOP:
             self._memory_ops += 1
             self._view = None
-            self._held.pop(applied.id, None)
-            if held:
-                self._held[applied.id] = held
+            self._keep_held(op.kind, applied.id, held)
         return applied.reason
 
+    def _keep_held(self, kind: OpKind, id: str, held: dict[str, frozenset[str]]) -> None:
+        """Remember what the entry holds that an operation has written, or forget what it has removed."""
+        if kind is OpKind.ROLLBACK:
+            there = self.bank.get(id).provenance
+            held = {item: told for item, told in self._held.get(id, {}).items() if item in there}
+        elif kind not in (OpKind.ADD, OpKind.UPDATE, OpKind.DELETE, OpKind.MERGE):
+            return
+        self._held.pop(id, None)
+        if held:
+            self._held[id] = held
+        if kind is OpKind.DELETE and self.ops == "extended":  # it may have reached other entries
+            self._held = {id: held for id, held in self._held.items() if self.bank.has_text(id)}
+
     def _holds(self, op: MemoryOp) -> dict[str, frozenset[str]]:
-        """Items, with their stems, of which the text of an ADD or UPDATE says at least half."""
+        """Items, with their stems, of which the text of an ADD, UPDATE or MERGE says at least half."""
         if self.memory_budget is not None and len(op.text) > self.memory_budget:
             return {}  # will be refused
-        items = dict(self._held.get(op.id, {})) if op.kind is OpKind.UPDATE else {}
-        if isinstance(self._now, Item) and op.kind in (OpKind.ADD, OpKind.UPDATE):
+        items: dict[str, frozenset[str]] = {}
+        for id in self.bank.replaced(op):
+            items |= self._held.get(id, {})
+        if isinstance(self._now, Item) and op.kind in (OpKind.ADD, OpKind.UPDATE, OpKind.MERGE):
             items |= self._told(self._now)
         said = stems(op.text) if items else frozenset()
         held = [(id, told) for id, told in items.items() if told and 2 * len(told & said) >= len(told)]
@@ -313,7 +335,7 @@ class TextMemoryEnv(MemoryEnv[dict[str, Any], dict[str, Any]]):
 
     def _memory_view(self, text: str) -> tuple[dict[str, Any], ...]:
         """All entries where they fit in `view_bytes`, otherwise the nearest ones that do."""
-        if self.bank.nbytes <= self.view_bytes:
+        if self.bank.active_nbytes <= self.view_bytes:
             entries = self.bank.get_all()
         else:
             entries, room = self._pinned(), self.view_bytes
@@ -350,13 +372,6 @@ class TextMemoryEnv(MemoryEnv[dict[str, Any], dict[str, Any]]):
             "memory_ops": self._memory_ops,
             "refused": tuple(refused),
         }
-
-
-def _search_k(op: MemoryOp) -> int:
-    k = op.attrs.get("k", 10)
-    if not isinstance(k, int) or isinstance(k, bool) or not 1 <= k <= MAX_K:
-        raise InvalidOperation(f"k of a SEARCH is an integer from 1 to {MAX_K}, not {str(k)[:40]!r}.")
-    return k
 
 
 def _shown(entry: MemoryEntry, score: float = 0.0) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from memgym.memory.embed import Embedder
 from memgym.memory.entry import ROOT, AppliedOp, Edge, Hit, MemoryEntry, Scope
 from memgym.memory.indices import Indices
 from memgym.memory.operations import ENTRY_ID, OPERATIONS, Caller, Refused, resolve_ids
-from memgym.memory.ops import CORE_KINDS, MemoryOp, OpKind
+from memgym.memory.ops import CORE_KINDS, MADE, MemoryOp, OpKind
 from memgym.memory.retrieval import Retrieval, bank_seen
 from memgym.memory.snapshot import dump_bank, load_bank
 from memgym.memory.validity import parse_time
@@ -71,6 +71,11 @@ class MemoryEngine:
         return self._bank.nbytes
 
     @property
+    def active_nbytes(self) -> int:
+        """Bytes of the active entries."""
+        return self._bank.active_bytes
+
+    @property
     def bytes_left(self) -> int | None:
         """Bytes of the budget that an operation can still take, None where there is no budget."""
         return self._bank.bytes_left
@@ -99,6 +104,17 @@ class MemoryEngine:
     def last_step(self) -> int:
         """The step of the last operation."""
         return self._bank.log[-1].step if self._bank.log else 0
+
+    def has_text(self, id: str) -> bool:
+        """Whether an entry is there and has not been emptied by a DELETE."""
+        return id in self._bank.versions and bool(self._bank.versions[id][-1].text)
+
+    def replaced(self, op: MemoryOp, *, scope: Scope = ROOT) -> list[str]:
+        """Ids of the entries whose text an UPDATE or MERGE would replace."""
+        named = {OpKind.UPDATE: [op.id], OpKind.MERGE: op.attrs.get("ids")}.get(op.kind)
+        ids = named if isinstance(named, list) else []
+        made = self._bank.made.get(scope, "")
+        return [made if id == MADE else id for id in ids if isinstance(id, str)]
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_past": None}

@@ -130,9 +130,7 @@ def _merge(bank: Bank, op: MemoryOp, caller: Caller) -> str:
     freed = sum(entry.nbytes for entry in sources)
     more = sum(edge.nbytes for edge in edges.values()) - freed
     parents = tuple(dict.fromkeys((*ids, *parents)))
-    provenance = [*caller.provenance, *(id for entry in sources for id in entry.provenance)]
-    made = replace(caller, provenance=tuple(dict.fromkeys(provenance)))
-    entry = _create(bank, op, attrs, parents, made, scope, more)
+    entry = _create(bank, op, attrs, parents, caller, scope, more)
     for source in sources:
         _succeed(bank, source, caller, source.text, source.attrs, status="archived")
     for edge in edges.values():

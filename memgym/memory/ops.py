@@ -113,9 +113,11 @@ class MemoryOp:
         return cls(OpKind.NOOP)
 
     @classmethod
-    def search(cls, query: str, k: int = 10) -> "MemoryOp":
-        """Ask the environment for the `k` entries nearest to `query`."""
-        return cls(OpKind.SEARCH, text=query, attrs={"k": k})
+    def search(cls, query: str, k: int = 10, *, near: str = "", **how: Any) -> "MemoryOp":
+        """Ask the environment for the `k` entries nearest to `query`; in an extended bank also for those around
+        the entry `near`, or in a way that `memgym.memory.retrieval.answer_search` describes.
+        """
+        return cls(OpKind.SEARCH, near, query, {"k": k, **how})
 
     @classmethod
     def merge(cls, ids: Iterable[str], text: str, **attrs: Any) -> "MemoryOp":

@@ -2,20 +2,26 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from memgym.errors import InvalidOperation
 from memgym.memory.bank import Bank
 from memgym.memory.edges import EdgeTable
 from memgym.memory.entry import ROOT, Hit, MemoryEntry, Scope
 from memgym.memory.indices import Indices
+from memgym.memory.ops import MemoryOp
 from memgym.memory.validity import version_seen
 
-__all__ = ["Filter", "Retrieval", "bank_seen"]
+if TYPE_CHECKING:
+    from memgym.memory.engine import MemoryEngine
+
+__all__ = ["Filter", "Retrieval", "answer_search", "bank_seen"]
 
 VIEWS = ("lexical", "recency", "dense", "graph")
 FUSED = 1000  # hits of each view that a fused search looks at, or k where that is more
 SEEDS = 10  # lexical hits whose neighbours the view "graph" ranks
 RRF = 60  # k of reciprocal rank fusion
+MAX_HOPS = 3  # of a SEARCH
 WIDEN = 4  # how many times as many hits are looked at where a filter has left too few
 
 Filter = Callable[[MemoryEntry], bool]
@@ -128,3 +134,42 @@ def bank_seen(bank: Bank, as_of: int | None, valid_at: datetime | None) -> Bank:
     )
     past.derive()
     return past
+
+
+def answer_search(engine: "MemoryEngine", op: MemoryOp, max_k: int, scope: Scope = ROOT) -> list[Hit]:
+    """The hits of a SEARCH; ``k`` says how many at most, 10 where it does not say.
+
+    In an extended bank, a SEARCH with an id asks for the neighbourhood of that entry (``rel``, ``direction`` and
+    ``hops`` as in `MemoryEngine.neighbours`, at most three hops), and one without may name ``views`` and
+    ``valid_at`` (`MemoryEngine.search`).
+
+    Raises:
+        InvalidOperation: an attribute that is wrong, or an id that is not there.
+    """
+    attrs = op.attrs
+    k = attrs.get("k", 10)
+    if not isinstance(k, int) or isinstance(k, bool) or not 1 <= k <= max_k:
+        raise InvalidOperation(f"k of a SEARCH is an integer from 1 to {max_k}, not {str(k)[:40]!r}.")
+    if not engine.extended:
+        return engine.search(op.text, k, scope=scope)
+    try:
+        if op.id:
+            hops, how = (
+                attrs.get("hops", 1),
+                {name: attrs[name] for name in ("rel", "direction") if name in attrs},
+            )
+            if type(hops) is not int or not 1 <= hops <= MAX_HOPS:
+                raise InvalidOperation(f"hops of a SEARCH is an integer from 1 to {MAX_HOPS}.")
+            return engine.neighbours(op.id, hops=hops, scope=scope, **how)[:k]
+        views, valid_at = attrs.get("views", ["lexical"]), attrs.get("valid_at", "")
+        if not isinstance(views, list) or not all(isinstance(view, str) for view in views) or not views:
+            raise InvalidOperation("views of a SEARCH is a list of names.")
+        if not isinstance(valid_at, str):
+            raise InvalidOperation("valid_at of a SEARCH is ISO 8601.")
+        return engine.search(op.text, k, views=list(dict.fromkeys(views)), valid_at=valid_at, scope=scope)
+    except KeyError:
+        raise InvalidOperation(f"SEARCH: no entry {op.id!r}") from None
+    except InvalidOperation:
+        raise
+    except ValueError as error:
+        raise InvalidOperation(f"SEARCH: {error}") from None
