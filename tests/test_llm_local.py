@@ -1,12 +1,27 @@
 """A transformers model as a client: tiny, random, made here."""
 
 import json
-from collections.abc import Callable
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from memgym.llm import ChatMessage, LLMRefused, LLMRequest, LocalClient, ModelLLM, Step, StepModel
+from memgym.llm import (
+    ChatMessage,
+    LLMRefused,
+    LLMRequest,
+    LocalClient,
+    ModelLLM,
+    OpenAIClient,
+    Step,
+    StepModel,
+)
 
 torch = pytest.importorskip("torch", reason="needs torch: pip install 'memgym[agents]'")
 transformers = pytest.importorskip("transformers", reason="needs transformers: pip install 'memgym[llm]'")
@@ -185,3 +200,54 @@ def test_a_saved_folder_loads_by_name(make: Callable[..., LocalClient], tmp_path
     assert loaded.complete(ask("a")).text == client.complete(ask("a")).text
     assert loaded.model == str(tmp_path)
     assert json.loads((tmp_path / "config.json").read_text())["vocab_size"] == len(client.tokenizer)
+
+
+@pytest.fixture
+def served(make: Callable[..., LocalClient], tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """Name and address of the same model behind `transformers serve`."""
+    for package in ("fastapi", "openai", "uvicorn"):
+        pytest.importorskip(package, reason="needs a real server: pip install 'transformers[serving]'")
+    client = make()
+    client.network.save_pretrained(tmp_path)
+    client.tokenizer.save_pretrained(tmp_path)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [Path(sys.executable).with_name("transformers"), "serve", tmp_path, "--host", "127.0.0.1"]
+    with (
+        (tmp_path / "log").open("wb") as log,
+        subprocess.Popen(
+            [*map(str, command), "--port", str(port)],
+            stdout=log,
+            stderr=log,
+            env=os.environ | {"HF_HUB_OFFLINE": "1"},
+        ) as server,
+    ):
+        try:
+            for _ in range(1200):
+                assert server.poll() is None, (tmp_path / "log").read_text()
+                with socket.socket() as probe:
+                    if probe.connect_ex(("127.0.0.1", port)) == 0:
+                        break
+                time.sleep(0.1)
+            yield str(tmp_path), f"http://127.0.0.1:{port}/v1"
+        finally:
+            server.terminate()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", ["llama"], indirect=True)
+def test_a_real_server_gives_what_the_model_gives_here(
+    make: Callable[..., LocalClient], served: tuple[str, str]
+) -> None:
+    model, url = served
+    requests = [ask(text) for text in ("a", "a longer question", "x" * 60)]
+    with OpenAIClient(model, base_url=url, timeout_s=60) as there:
+        answers = there.complete_many(requests)
+        here = make(name=model).complete_many(requests)
+        assert answers == here  # text, why it ended, and what both counted of its tokens
+        result = ModelLLM(there, on_failure="fallback").run(ECHO, Text(text="x"))
+    assert (result.output.text, result.usage.calls) == (
+        "?",
+        2,
+    )  # its tokens are random, its context too short
