@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .board import Estimate, Task
 from .per_task import CEILING, FLOOR, PlayedTask, estimate
@@ -101,7 +102,7 @@ def ability_scores(
         means += normalise(scores, low, high) / len(usable)
         drawn = normalise(one.draws(players, value), low, high) / len(usable)
         draws = draws + drawn
-        variances.append(np.nanvar(drawn, axis=0))
+        variances.append(_variance(one, players, value, low, high) / len(usable) ** 2)
         runs.append(int((one.runs.sizes[:, value] > 0).sum()))
     if not players or min(runs) < 2:
         return {
@@ -114,6 +115,17 @@ def ability_scores(
             players, means, percentile_intervals(draws), degrees, strict=True
         )
     }
+
+
+def _variance(
+    one: PlayedTask, players: Sequence[str], value: int, low: float, high: float
+) -> NDArray[np.float64]:
+    """Variance of the normalised mean of each player over the runs that hold any, shape (players,)."""
+    filled = one.runs.sizes[:, value] > 0
+    means = one.runs.sums[:, one.columns_of(players), value][filled] / one.runs.sizes[filled, value, None]
+    if len(means) < 2:
+        return np.zeros(len(players))
+    return means.var(axis=0, ddof=1) / len(means) / (high - low) ** 2
 
 
 def _score(one: PlayedTask, agent: str, kind: str) -> Estimate:

@@ -1,7 +1,7 @@
 """What a leaderboard says, as plain frozen data that turns into JSON."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 __all__ = [
@@ -242,7 +242,3 @@ class Board:
     overall: Comparison | None
     comparisons: Mapping[str, Comparison | None]
     abilities: Mapping[str, tuple[str, ...]]
-
-    def to_dict(self) -> dict[str, Any]:
-        """The board as JSON-like values."""
-        return {"schema": SCHEMA, **asdict(self)}

@@ -58,8 +58,8 @@ def sign_flip_test(
             break
         size = min(BLOCK, flips - start)
         bits = np.unpackbits(np.frombuffer(rng.bytes(size * -(-runs // 8)), dtype=np.uint8))
-        signs = bits.reshape(size, -1)[:, :runs].astype(np.float64) * 2 - 1
-        flipped = scaled.T @ signs.T  # (agents, size)
+        kept = bits.reshape(size, -1)[:, :runs].astype(np.float64)
+        flipped = 2 * (scaled.T @ kept.T) - scaled.sum(axis=0)[:, None]  # a sign is 2 b - 1; (agents, size)
         for pair in active:
             extreme[pair] += np.count_nonzero(
                 np.abs(flipped[first[pair]] - flipped[second[pair]]) >= real[pair]

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from .board import AgentResult, Board, Estimate, Standing, Task, TaskResult
+from .board import SCHEMA, AgentResult, Board, Estimate, Standing, Task, TaskResult
 from .formats import csv_cell
 from .totals import RATES
 
@@ -15,10 +15,15 @@ __all__ = ["to_csv", "to_json"]
 
 def to_json(board: Board, status: Mapping[str, str]) -> str:
     """Everything on the page; `status` says of each agent how far its result was checked."""
-    value = board.to_dict()
-    for agent in value["agents"]:
-        agent["status"] = status[agent["name"]]
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n"
+    agents = [{**_fields(agent), "status": status[agent.name]} for agent in board.agents]
+    value = {"schema": SCHEMA, **_fields(board), "agents": agents}
+    text = json.dumps(value, default=_fields, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text + "\n"
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    """One level of a dataclass with slots; the encoder goes on from there."""
+    return {name: getattr(value, name) for name in value.__slots__}
 
 
 def to_csv(board: Board, status: Mapping[str, str]) -> str:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .board import Estimate, Task, TaskResult, TypeResult
 from .runs import Runs, make_runs
-from .statistics import bootstrap_means, normalise, pareto_front, percentile_intervals, widen
+from .statistics import normalise, pareto_front, percentile_intervals, widen
 from .totals import Totals
 
 __all__ = ["CEILING", "FLOOR", "JUDGE", "PlayedTask", "estimate", "places", "play_task"]
@@ -51,9 +51,7 @@ class PlayedTask(NamedTuple):
             agents: by name.
             value: 0 is the score, 1 the first type of question, and so on.
         """
-        sums = self.runs.sums[:, self.columns_of(agents), value]
-        sizes = np.broadcast_to(self.runs.sizes[:, value : value + 1], sums.shape)
-        return bootstrap_means(sums, sizes, self.runs.counts)
+        return self.runs.means(self.columns_of(agents), value)
 
 
 def play_task(task: Mapping[str, Any], totals: Mapping[str, Totals], contenders: set[str]) -> PlayedTask:
@@ -92,7 +90,7 @@ def _estimates(runs: Runs, agent: int) -> list[Estimate]:
     sums, sizes = runs.sums[:, agent], runs.sizes
     means = sums.sum(axis=0) / sizes.sum(axis=0)
     found = (sizes > 0).sum(axis=0)
-    intervals = percentile_intervals(bootstrap_means(sums, sizes, runs.counts))
+    intervals = percentile_intervals(runs.means_of(agent))
     return [
         estimate(float(mean), widen(interval, float(mean), n - 1, 0.0, 1.0) if n > 1 else None, int(n))
         for mean, interval, n in zip(means, intervals, found, strict=True)

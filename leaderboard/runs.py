@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,10 +33,35 @@ class Runs:
     sizes: Floats
     counts: NDArray[np.uint8]
 
+    @cached_property
+    def weights(self) -> Floats:
+        """`counts`, ready for matrix products."""
+        return self.counts.astype(np.float64)
+
+    @cached_property
+    def drawn_sizes(self) -> Floats:
+        """Number of episodes, or questions, in each resample, shape (resamples, values)."""
+        return self.weights @ self.sizes
+
+    def means(self, agents: Sequence[int], value: int = 0) -> Floats:
+        """Resampled means of a value, shape (resamples, agents); NaN where a sample holds none."""
+        return _ratio(self.weights @ self.sums[:, agents, value], self.drawn_sizes[:, value : value + 1])
+
+    def means_of(self, agent: int) -> Floats:
+        """Resampled means of all values of one agent, shape (resamples, values)."""
+        return _ratio(self.weights @ self.sums[:, agent], self.drawn_sizes)
+
     @property
     def scores(self) -> Floats:
         """Mean score of each run, shape (runs, agents)."""
         return self.sums[:, :, 0] / self.sizes[:, :1]
+
+
+def _ratio(sums: Floats, sizes: Floats) -> Floats:
+    if (sizes > 0).all():
+        return sums / sizes
+    sizes = np.broadcast_to(sizes, sums.shape)
+    return np.divide(sums, sizes, out=np.full(sums.shape, np.nan), where=sizes > 0)
 
 
 def make_runs(task: str, totals: Mapping[str, Totals]) -> Runs:
@@ -50,10 +76,7 @@ def make_runs(task: str, totals: Mapping[str, Totals]) -> Runs:
     # An episode that broke off has fewer questions. Those it did not answer count as 0, like the episode.
     asked = np.max([_spread(one.type_counts, one.types, types) for one in totals.values()], axis=0)
     sums = np.stack(
-        [
-            np.column_stack([one.scores, _spread(one.type_sums, one.types, types)])
-            for one in totals.values()
-        ],
+        [np.column_stack([one.scores, _spread(one.type_sums, one.types, types)]) for one in totals.values()],
         axis=1,
     )
     sizes = np.column_stack([np.array(first.sizes, dtype=np.float64), asked])

@@ -43,8 +43,10 @@ class _Set(NamedTuple):
         run_weights: of each run in the headline.
         values: normalised score of each run, shape (runs, agents).
         counts: how often each run is in each resample, shape (runs, resamples).
+        profile_counts: the same for the first resamples, shape (`PROFILE_RESAMPLES`, runs).
         draws: resampled headline, shape (resamples, agents).
-        freedom: degrees of freedom of its spread, shape (agents,).
+        gaps: resampled optimality gap, shape (resamples, agents).
+        freedom: degrees of freedom of the headline's spread, shape (agents,).
         auc: resampled budget AUC, and the value itself before it, shape (1 + resamples, agents).
         memory: mean peak bytes, shape (agents,).
     """
@@ -53,8 +55,10 @@ class _Set(NamedTuple):
     weights: list[float]
     run_weights: Floats
     values: Floats
-    counts: NDArray[np.uint8]
+    counts: NDArray[np.int16]
+    profile_counts: NDArray[np.float32]
     draws: Floats
+    gaps: Floats
     freedom: Floats
     auc: Floats
     memory: Floats
@@ -121,16 +125,20 @@ def _collect(tasks: Sequence[PlayedTask], agents: tuple[str, ...]) -> _Set:
     areas = _budget_weights(tasks, memory, weights)  # (tasks, agents)
     scores = np.array([[one.results[agent].normalised.mean for agent in agents] for one in tasks])  # type: ignore[union-attr]
     resamples = len(tasks[0].runs.counts)
-    draws, auc = np.zeros((resamples, len(agents))), np.zeros((1 + resamples, len(agents)))
+    draws, gaps = np.zeros((resamples, len(agents))), np.zeros((resamples, len(agents)))
+    auc = np.zeros((1 + resamples, len(agents)))
     auc[0] = (areas * scores).sum(axis=0)
     variances = []
     for one, weight, area in zip(tasks, weights, areas, strict=True):
         scale = one.task.scale
         assert scale is not None  # `standings` returned before
         drawn = normalise(one.draws(agents), *scale)
+        values = one.scores[:, one.columns_of(agents)]
         draws += weight * drawn
-        variances.append((weight * drawn).var(axis=0))
         auc[1:] += area * drawn
+        gaps += one.runs.weights @ np.maximum(0.0, 1.0 - values) / (max(1, len(values) - 1) * len(tasks))
+        if len(values) > 1:
+            variances.append(weight**2 * values.var(axis=0, ddof=1) / len(values))
     return _Set(
         agents=agents,
         weights=weights,
@@ -141,9 +149,15 @@ def _collect(tasks: Sequence[PlayedTask], agents: tuple[str, ...]) -> _Set:
             ]
         ),
         values=np.concatenate([one.scores[:, one.columns_of(agents)] for one in tasks]),
-        counts=np.ascontiguousarray(np.concatenate([one.runs.counts.T for one in tasks])),
+        counts=np.concatenate([one.runs.counts.T for one in tasks]).astype(np.int16),
+        profile_counts=np.concatenate(
+            [one.runs.counts[:PROFILE_RESAMPLES] for one in tasks], axis=1, dtype=np.float32
+        ),
         draws=draws,
-        freedom=freedom(variances, [max(2, one.task.runs) for one in tasks]),
+        gaps=gaps,
+        freedom=freedom(variances, [one.task.runs for one in tasks if one.task.runs > 1])
+        if variances
+        else np.full(len(agents), np.inf),
         auc=auc,
         memory=np.asarray(weights) @ memory,
     )
@@ -173,24 +187,25 @@ def _standing(known: Standing, tasks: Sequence[PlayedTask], data: _Set, agent: i
     has_spread = all(one.task.runs > 1 for one in tasks)
     drawn_iqm = iqm_draws(values, data.counts)
     each = _per_task_weights(tasks)  # every task counts alike, as in the profile
-    gaps = np.maximum(0.0, 1.0 - values)
-    drawn_gap = (each[1] * gaps) @ data.counts
-    draws = np.stack([data.draws[:, agent], drawn_iqm, drawn_gap, data.auc[1:, agent]], axis=1)
-    means = (score, iqm(values), float(each[0] @ gaps), float(data.auc[0, agent]))
+    draws = np.stack([data.draws[:, agent], drawn_iqm, data.gaps[:, agent], data.auc[1:, agent]], axis=1)
+    gap = float(each[0] @ np.maximum(0.0, 1.0 - values))
+    means = (score, iqm(values), gap, float(data.auc[0, agent]))
     bounds = ((-np.inf, 1.0), (-np.inf, np.inf), (0.0, np.inf), (-np.inf, 1.0))
     ends = [
         widen(interval, mean, float(data.freedom[agent]), *bound) if has_spread else None
         for interval, mean, bound in zip(percentile_intervals(draws), means, bounds, strict=True)
     ]
-    score_, iqm_, gap, auc = (estimate(mean, end, len(values)) for mean, end in zip(means, ends, strict=True))
+    score_, iqm_, gap_, auc = (
+        estimate(mean, end, len(values)) for mean, end in zip(means, ends, strict=True)
+    )
     return replace(
         known,
         score=score_,
         iqm=iqm_,
-        optimality_gap=gap,
+        optimality_gap=gap_,
         budget_auc=auc,
         memory=round(float(data.memory[agent]), DIGITS),
-        profile=_profile(values, data.counts[:, :PROFILE_RESAMPLES], *each),
+        profile=_profile(values, data.profile_counts, *each),
     )
 
 
@@ -205,11 +220,11 @@ def _per_task_weights(tasks: Sequence[PlayedTask]) -> tuple[Floats, Floats]:
 
 
 def _profile(
-    values: Floats, counts: NDArray[np.uint8], weights: Floats, drawn: Floats
+    values: Floats, counts: NDArray[np.float32], weights: Floats, drawn: Floats
 ) -> tuple[tuple[float, float, float], ...]:
     above = values[:, None] > np.asarray(PROFILE_LEVELS)  # (runs, levels)
     means = weights @ above
-    draws = counts.T.astype(np.float32) @ (drawn[:, None] * above).astype(np.float32)
+    draws = counts @ (drawn[:, None] * above).astype(np.float32)
     return tuple(
         (round(float(mean), 4), round(low, 4), round(high, 4))
         for mean, (low, high) in zip(means, percentile_intervals(draws), strict=True)

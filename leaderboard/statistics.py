@@ -33,7 +33,6 @@ __all__ = [
 ]
 
 RESAMPLES = 10_000
-CHUNK_CELLS = 2_000_000  # numbers held at once by `iqm_draws`: 16 MB
 Z = 1.959964  # of the normal distribution, two-sided 95 %
 T_OF_FEW = (12.7062, 4.3027, 3.1824)  # Student's, of 1, 2 and 3 degrees of freedom
 
@@ -126,17 +125,23 @@ def iqm_draws(values: ArrayLike, counts: ArrayLike) -> Floats:
     """
     values, counts = np.asarray(values, dtype=np.float64), np.asarray(counts)
     order = np.argsort(values, kind="stable")
-    steps = np.diff(values[order])
     total = int(counts[:, 0].sum(dtype=np.int64))
     low, high = total // 4, total - total // 4
-    out = np.empty(counts.shape[1])
-    columns = max(1, CHUNK_CELLS // len(values))
-    for start in range(0, len(out), columns):
-        # counts of the values up to each, cut to the middle half; summation by parts turns them into the mean
-        upto = np.cumsum(counts[order, start : start + columns], axis=0, dtype=np.int32)
-        np.clip(upto, low, high, out=upto)
-        upto -= low
-        out[start : start + columns] = values[order[-1]] * (high - low) - steps @ upto[:-1].astype(np.float64)
+    # The sum by parts: each step from a value to the next counts once for every draw in the middle half above it.
+    upto = np.zeros(counts.shape[1], dtype=np.int64 if total > 30_000 else np.int16)
+    inside, part = np.empty_like(upto), np.empty(counts.shape[1])
+    out = np.full(counts.shape[1], values[order[-1]] * (high - low))
+    for i, following in zip(order[:-1], order[1:], strict=True):
+        upto += counts[i]
+        step = values[following] - values[i]
+        if step == 0 or upto.max() <= low:
+            continue
+        if upto.min() >= high:  # of what follows all draws are above the middle half
+            out -= (high - low) * (values[order[-1]] - values[i])
+            break
+        np.minimum(np.maximum(upto, low, out=inside), high, out=inside)
+        inside -= low
+        out -= np.multiply(inside, step, out=part)
     return out / (high - low)
 
 

@@ -126,14 +126,6 @@ def test_interquartile_means_are_those_of_the_drawn_runs_themselves():
     np.testing.assert_allclose(expected, iqm_draws(values, counts.T), rtol=1e-12)
 
 
-def test_interquartile_means_do_not_depend_on_the_chunks(monkeypatch):
-    counts = draw_counts(12, rng(), 101).T
-    values = np.random.default_rng(5).random(12)
-    whole = iqm_draws(values, counts)
-    monkeypatch.setattr("memgym.leaderboard.statistics.CHUNK_CELLS", 12 * 7)
-    np.testing.assert_allclose(whole, iqm_draws(values, counts), rtol=1e-12)
-
-
 def test_interval_of_the_iqm_equals_scipys_within_monte_carlo_error():
     expected = stats.bootstrap(
         (SCORES,),
