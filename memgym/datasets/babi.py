@@ -156,6 +156,7 @@ def parse_babi(data: bytes, source: str = "bAbI") -> list[tuple[BAbILine, ...]]:
     except UnicodeDecodeError as error:
         raise DatasetCorrupt(f"{source} is not UTF-8: {error}.") from None
     stories: list[list[BAbILine]] = []
+    told: set[str] = set()  # numbers of the current story's statements
     lines = text.split("\n")
     if lines.pop() or not lines:
         raise DatasetCorrupt(f"{source}: the last line, {len(lines) + 1}, does not end; the file is cut off.")
@@ -169,22 +170,25 @@ def parse_babi(data: bytes, source: str = "bAbI") -> list[tuple[BAbILine, ...]]:
         number = int(match[1])
         if number == 1:
             stories.append([])
+            told.clear()
         elif not stories or number != stories[-1][-1].number + 1:
             raise DatasetCorrupt(f"{where}: the line has number {number}, which continues no story.")
-        stories[-1].append(_line(number, match[2], stories[-1], where))
+        line = _line(number, match[2], told, where)
+        stories[-1].append(line)
+        if not line.answer:
+            told.add(match[1])
     asked = [any(line.answer for line in story) for story in stories]
     if not all(asked):
         raise DatasetCorrupt(f"{source}: story {asked.index(False) + 1} has no question.")
     return [tuple(story) for story in stories]
 
 
-def _line(number: int, text: str, before: list[BAbILine], where: str) -> BAbILine:
+def _line(number: int, text: str, told: set[str], where: str) -> BAbILine:
     parts = FIELDS.split(text)
     if len(parts) == 1:
         return BAbILine(number, text.rstrip())
     if len(parts) != 3 or not parts[1].strip():
         raise DatasetCorrupt(f"{where}: a question has an answer and evidence, found {kind_of(text)}.")
-    told = {str(line.number) for line in before if not line.answer}
     evidence = parts[2].split()
     strange = [number for number in evidence if number not in told]
     if strange or not evidence:
