@@ -21,7 +21,6 @@ LEVELS = (
     ("num_facts", 1, MAX_FACTS),
     ("updates", 0, 24),
     ("hops", 2, 4),
-    ("num_classes", 2, 6),
     ("rule_features", 1, 2),
 )
 PRESETS: dict[str, dict[str, Any]] = {
@@ -37,7 +36,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "num_facts": 8,
         "updates": 2,
         "hops": 3,
-        "num_classes": 5,
+        "num_classes": 8,
         "rule_features": 1,
         "distractor_rate": 0.1,
     },
@@ -45,7 +44,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "num_facts": 16,
         "updates": 4,
         "hops": 4,
-        "num_classes": 6,
+        "num_classes": 8,
         "rule_features": 2,
         "distractor_rate": 0.3,
     },
@@ -99,17 +98,17 @@ in conversations, of which each turn leaves out what the turns before have said 
     | `num_rounds` | int | 1 | 1: all questions after the stream; n: after each n-th of it, 1 to 24 |
     | `num_questions` | int | 20 | questions of an episode, at most: nothing is asked twice |
     | `difficulty` | str | "medium" | "easy", "medium" or "hard": presets of the six arguments below |
-    | `num_facts` | int or None | 4, 8, 16 | things told of each kind, 1 to 24 (some kinds have 4 at least) |
+    | `num_facts` | int or None | 4, 8, 16 | things told of each kind, 1 to 24 (most kinds come in fours) |
     | `updates` | int or None | 1, 2, 4 | notices that contradict the first on one thing, at most; 0 to 24 |
     | `hops` | int or None | 2, 3, 4 | longest chain of notices or variables, 2 to 4 |
-    | `num_classes` | int or None | 4, 5, 6 | shelves of the hidden rule, 2 to 6 |
+    | `num_classes` | int or None | 4, 8, 8 | shelves of the hidden rule, 4 or 8 |
     | `rule_features` | int or None | 1, 1, 2 | features that decide together, 1 or 2 |
     | `distractor_rate` | float or None | 0.05, 0.1, 0.3 | share of words in look-alike sentences, 0 to 0.5 |
     | `answer_format` | str | "text" | "text" or "choice" |
-    | `num_choices` | int | 4 | options with answer_format="choice", 2 to 4 |
+    | `num_choices` | int | 4 | options with answer_format="choice", 2 or 4 |
     | `core_bytes` | int or None | None | a bank in three parts, and the most that its core may take |
     | `memory_budget` | int or None | 16384 | bytes that the bank may hold |
-    | `view_bytes`, `max_searches`, `reader`, `split`, `render_mode` | | | see `memgym.envs.text` |
+    | `view_bytes`, `max_searches`, `ops`, `reader`, `split`, `render_mode` | | | `TextMemoryEnv` |
 
     ## Question Types
     A type is `ability/kind`; `info["question_type"]` names it.
@@ -130,7 +129,7 @@ telling; older values count as `stale`; the rule opens the stream |
     ## Reference Scores
     The oracle scores 1. With choices, no rule that has not read the stream gets more than 1 in `num_choices`:
     the answer and the other options are drawn from the same values. Without choices, who has not read it can
-    only pick among what a question lists (`ordering`: 1 in 4 to 6) or guess a small number or a shelf.
+    only pick among what a question lists (`ordering`: 1 in 4) or guess a small number; always abstaining scores 0.
 
     ## Source
     Ours. The abilities follow MemoryAgentBench (Hu et al., 2025), the modes and string tasks SCBench (Li et al.,
@@ -175,18 +174,17 @@ telling; older values count as `stale`; the rule opens the stream |
         levels = PRESETS[difficulty] | {name: value for name, value in given.items() if value is not None}
         for name, low, high in LEVELS:
             check_integer(name, levels[name], low, high)
+        check_choice("num_classes", levels["num_classes"], (4, 8))
         check_number("distractor_rate", levels["distractor_rate"], 0, 0.5)
         check_choice("mode", mode, MODES)
         check_choice("answer_format", answer_format, ("text", "choice"))
         check_integer("chunk_words", chunk_words, MIN_CHUNK, MAX_CHUNK)
         check_integer("num_rounds", num_rounds, 1, MAX_ROUNDS)
         check_integer("num_questions", num_questions, 1, 1000)
-        check_integer("num_choices", num_choices, 2, 4)
+        check_choice("num_choices", num_choices, (2, 4))
         if core_bytes is not None:
             check_integer("core_bytes", core_bytes, 0, 1 << 20)
         chosen = _check_abilities(abilities)
-        if answer_format == "choice" and "test-time-learning" in chosen:
-            check_integer("num_classes", levels["num_classes"], num_choices, 6)
         self.config = LongQAConfig(
             abilities=chosen,
             num_words=num_words,
@@ -199,6 +197,8 @@ telling; older values count as `stale`; the rule opens the stream |
         )
         check_integer("num_words", num_words, shortest(self.config), MAX_WORDS)
         super().__init__(memory_budget=memory_budget, **kwargs)
+        if core_bytes is not None and self.ops == "extended":
+            raise ValueError("a bank in three parts (core_bytes) has core operations only: ops='core'.")
         self.core_bytes = core_bytes
 
     def reset(

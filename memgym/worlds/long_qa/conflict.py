@@ -4,7 +4,18 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from memgym.rng import CounterRNG
-from memgym.worlds.long_qa.plan import START, Ability, Draft, LongQAConfig, Statement, in_round, spread
+from memgym.worlds.long_qa.plan import (
+    GROUP,
+    LONGEST,
+    START,
+    Ability,
+    Draft,
+    LongQAConfig,
+    Statement,
+    group_of,
+    in_round,
+    spread,
+)
 from memgym.worlds.long_qa.words import compose, name_day, some_name
 
 __all__ = ["ConflictResolution"]
@@ -41,13 +52,12 @@ class ConflictResolution(Ability):
 
     name = "conflict-resolution"
     kinds = ("single-hop", "multi-hop")
-    most_words = 14
 
     @classmethod
-    def most_statements(cls, config: LongQAConfig) -> int:
+    def most_words(cls, config: LongQAConfig) -> int:
         """The rule; each relation of each subject once, and again for each update."""
         claims = config.hops * config.breadth * (1 + config.updates)
-        return 1 + in_round(claims, config.num_rounds)
+        return LONGEST * (1 + in_round(claims, config.num_rounds))
 
     def _tell(self, rng: CounterRNG) -> None:
         words, hops = self.words["conflict"], self.config.hops
@@ -55,22 +65,25 @@ class ConflictResolution(Ability):
         self._stamp = words["stamp_date" if self._by_date else "stamp_number"]
         self.log.tell(START, words["rule_date" if self._by_date else "rule_number"])
         names = [rng.sample(compose(self.split, kind), self.config.breadth) for kind in DOMAINS[: hops + 1]]
-        self._names = [frozenset(some) for some in names]
+        self._names = names
         claims = []
         for relation in range(hops):
             for subject in names[relation]:
-                count = 1 + rng.integer(0, self.config.updates)
-                values = rng.sample(names[relation + 1], min(count, len(names[relation + 1])))
-                claims += [(relation, subject, value) for value in values]
+                start = rng.integer(0, self.config.breadth // GROUP - 1) * GROUP
+                group = names[relation + 1][start : start + GROUP]  # so that older values are options
+                for i in range(1 + rng.integer(0, self.config.updates)):
+                    if i % GROUP == 0:
+                        group = rng.sample(group, GROUP)
+                    claims.append((relation, subject, group[i % GROUP]))
         rng.shuffle(claims)
         self._last_stamp = STAMPS * len(claims)
         stamps = rng.sample(range(self._last_stamp), len(claims))
-        self._notices: dict[tuple[int, str], list[Notice]] = {}
+        self.notices: dict[tuple[int, str], list[Notice]] = {}
         for claim, stamp, place in zip(claims, stamps, spread(rng, len(claims)), strict=True):
             relation, subject, value = claim
             text = self._write(rng, relation, subject, value, stamp)
             notice = Notice(self.log.tell(place, text), stamp, value)
-            self._notices.setdefault((relation, subject), []).append(notice)
+            self.notices.setdefault((relation, subject), []).append(notice)
 
     def _write(self, rng: CounterRNG, relation: int, subject: str, value: str, stamp: int) -> str:
         words = self.words["conflict"]
@@ -81,7 +94,7 @@ class ConflictResolution(Ability):
     def distractor(self, rng: CounterRNG) -> str:
         """A notice on an organisation, person, ... that no question is about."""
         relation = rng.integer(0, self.config.hops - 1)
-        subject = some_name(rng, compose(self.split, DOMAINS[relation]), self._names[relation])
+        subject = some_name(rng, compose(self.split, DOMAINS[relation]), frozenset(self._names[relation]))
         value = rng.choice(compose(self.split, DOMAINS[relation + 1]))
         return self._write(rng, relation, subject, value, rng.integer(0, self._last_stamp))
 
@@ -89,7 +102,7 @@ class ConflictResolution(Ability):
 
     def _told(self, key: tuple[int, str], now: int) -> list[Notice]:
         """The notices on a key, the one that holds first."""
-        told = [notice for notice in self._notices.get(key, ()) if notice.told.round <= now]
+        told = [notice for notice in self.notices.get(key, ()) if notice.told.round <= now]
         return sorted(told, key=lambda notice: -notice.stamp)
 
     def _follow(self, subject: str, start: int, hops: int, now: int) -> Path | None:
@@ -115,17 +128,14 @@ class ConflictResolution(Ability):
 
     def _draft(self, path: Path, text: str) -> Draft:
         kind = "single-hop" if len(path.relations) == 1 else "multi-hop"
-        pool = sorted(self._names[path.relations[-1] + 1])
+        answer = path.answers[-1]
+        group = group_of(self._names[path.relations[-1] + 1], answer)
         about = (f"{path.subject} {path.relations}",)
-        return Draft(
-            kind, about, text, path.answers[-1], pool, path.evidence, path.stale, len(path.relations)
-        )
+        return Draft(kind, about, text, answer, group, path.evidence, path.stale, len(path.relations))
 
     def _paths(self, hops: int, now: int, rng: CounterRNG) -> list[Path]:
         starts = [
-            (start, subject)
-            for start in range(self.config.hops - hops + 1)
-            for subject in sorted(self._names[start])
+            (start, subject) for start in range(self.config.hops - hops + 1) for subject in self._names[start]
         ]
         rng.shuffle(starts)
         paths = (self._follow(subject, start, hops, now) for start, subject in starts)
@@ -143,7 +153,7 @@ class ConflictResolution(Ability):
             found["single-hop" if hops == 1 else "multi-hop"] += drafts
         return found
 
-    def conversations(self, now: int, rng: CounterRNG) -> list[list[Draft]]:
+    def conversations(self, now: int, rng: CounterRNG) -> dict[str, list[list[Draft]]]:
         """One relation after the other, each asked of the answer before."""
         words = self.words["conflict"]
         found = []
@@ -158,4 +168,4 @@ class ConflictResolution(Ability):
                 assert alone is not None  # it is part of the path
                 turns.append(self._draft(alone, text))
             found.append(turns)
-        return found
+        return {"single-hop": found}

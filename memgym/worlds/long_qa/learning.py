@@ -3,11 +3,20 @@
 from itertools import combinations, product
 
 from memgym.rng import CounterRNG
-from memgym.worlds.long_qa.plan import Ability, Draft, LongQAConfig, Statement, in_round, sentence, spread
+from memgym.worlds.long_qa.plan import (
+    Ability,
+    Draft,
+    LongQAConfig,
+    Statement,
+    group_of,
+    in_round,
+    sentence,
+    spread,
+)
 
 __all__ = ["TestTimeLearning"]
 
-FEATURES, VALUES = 4, 6  # of a thing, and of each feature
+FEATURES, VALUES = 4, 8  # of a thing, and of each feature
 SHOTS = 2  # examples of each value, or pair of values, that decides
 TRIES = 40  # random things looked at for one question
 
@@ -23,13 +32,12 @@ class TestTimeLearning(Ability):
 
     name = "test-time-learning"
     kinds = ("unseen",)
-    most_words = 11
     __test__ = False  # not a test, whatever pytest makes of the name
 
     @classmethod
-    def most_statements(cls, config: LongQAConfig) -> int:
-        """A few examples of each value that decides."""
-        return in_round(SHOTS * _num_keys(config), config.num_rounds)
+    def most_words(cls, config: LongQAConfig) -> int:
+        """A few examples, 11 words each, of each value that decides."""
+        return 11 * in_round(SHOTS * _num_keys(config), config.num_rounds)
 
     def _tell(self, rng: CounterRNG) -> None:
         words = self.words["learning"]
@@ -51,7 +59,7 @@ class TestTimeLearning(Ability):
             self._examples[thing] = self.log.tell(place, text)
 
     def _draw_labels(self, rng: CounterRNG) -> list[str]:
-        """Names of shelves that mean nothing, e.g. ``"Belt"`` never, ``"Bef"`` perhaps."""
+        """Names of shelves that mean nothing, three letters each."""
         letters, vowels = self.words["letters"], self.words["vowels"]
         syllables = [a + v + b for a, v, b in product(letters, vowels, letters) if a != b]
         return [name.capitalize() for name in rng.sample(syllables, self.config.num_classes)]
@@ -104,7 +112,9 @@ class TestTimeLearning(Ability):
     def _draft(self, text: str, thing: Thing, evidence: list[Statement]) -> Draft:
         hops = 1 + len(self._deciding)
         about = (" ".join(thing),)
-        return Draft("unseen", about, text, self._shelf(thing), self._labels, tuple(evidence), hops=hops)
+        shelf = self._shelf(thing)
+        group = group_of(self._labels, shelf)
+        return Draft("unseen", about, text, shelf, group, tuple(evidence), hops=hops)
 
     def _asked(self, thing: Thing, evidence: list[Statement], rng: CounterRNG) -> Draft:
         text = rng.choice(self.words["learning"]["ask"]).format(d=" ".join(thing), o=self._object)
@@ -113,15 +123,16 @@ class TestTimeLearning(Ability):
     def drafts(self, now: int, rng: CounterRNG) -> dict[str, list[Draft]]:
         """Unseen things, each shelf in turn and each as often."""
         evidence, rules = self._rules(now)
-        labels = [label for _ in range(2) for label in rng.sample(self._labels, len(self._labels))]
+        # drawn one by one: were each shelf to come once, the options of one question would tell of another's
+        labels = [rng.choice(self._labels) for _ in range(2 * len(self._rule))]
         things = [self._unseen(rng, label, rules) for label in labels]
         return {"unseen": [self._asked(thing, evidence, rng) for thing in dict.fromkeys(things) if thing]}
 
-    def conversations(self, now: int, rng: CounterRNG) -> list[list[Draft]]:
+    def conversations(self, now: int, rng: CounterRNG) -> dict[str, list[list[Draft]]]:
         """An unseen thing, then the same with one value changed, and once more."""
         evidence, rules = self._rules(now)
         found = []
-        for label in rng.sample(self._labels, len(self._labels)):
+        for label in [rng.choice(self._labels) for _ in range(len(self._rule))]:
             thing = self._unseen(rng, label, rules)
             if thing is None:
                 continue
@@ -134,7 +145,7 @@ class TestTimeLearning(Ability):
                     turns.append(self._draft(text, thing, evidence))
             if len(turns) > 1:
                 found.append(turns)
-        return found
+        return {"unseen": found}
 
     def _changed(
         self,
@@ -153,4 +164,4 @@ class TestTimeLearning(Ability):
 
 def _num_keys(config: LongQAConfig) -> int:
     """How many values, or pairs of values, lead to a shelf."""
-    return VALUES if config.rule_features == 1 else 2 * config.num_classes
+    return config.num_classes * 2 if config.rule_features == 2 else max(config.num_classes, 6)

@@ -5,30 +5,34 @@ length, so that a longer stream tells the same facts in the same order, only fur
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import ClassVar, NamedTuple
 
 from memgym.rng import CounterRNG
 from memgym.worlds.long_qa.words import lexicon
 
 __all__ = [
+    "GROUP",
+    "LONGEST",
     "START",
-    "VALUES",
     "Ability",
     "Draft",
     "Log",
     "LongQAConfig",
     "Statement",
-    "alternatives",
+    "combined_group",
+    "draw_group",
+    "group_of",
     "in_round",
+    "partner_of",
     "sentence",
     "spread",
 ]
 
 START = -1.0  # the place of what opens the stream
-VALUES = 4  # values of each kind that a stream tells at least, so that all choices are told in it
+GROUP = 4  # values that are options together, whichever of them is right
+LONGEST = 14  # words of a statement at most; a test holds the templates to it
 
 
 @dataclass(frozen=True)
@@ -51,8 +55,8 @@ class LongQAConfig:
 
     @property
     def breadth(self) -> int:
-        """How many things of a kind there are to tell of."""
-        return max(VALUES, self.num_facts)
+        """How many things of a kind there are to tell of: whole groups."""
+        return GROUP * max(1, -(-self.num_facts // GROUP))
 
 
 class Statement(NamedTuple):
@@ -100,8 +104,8 @@ class Draft:
             on one thing would have the answer in common.
         text: as asked. In a conversation, all but the first leave out what the turns before have said.
         answer: the right answer.
-        pool: what the options of a choice question are drawn from. The answer is one of them, and all are
-            equally likely to somebody who has not read the stream.
+        group: four values, the answer among them, that are the options. Which of them is right is left open by
+            all that a question says: values keep their group throughout a stream, and each is as likely.
         evidence: the statements that the answer follows from.
         stale: values that were told, but do not hold.
         hops: facts that have to be put together.
@@ -111,17 +115,17 @@ class Draft:
     about: tuple[str, ...]
     text: str
     answer: str
-    pool: Sequence[str]
+    group: Sequence[str]
     evidence: tuple[Statement, ...]
     stale: tuple[str, ...] = ()
     hops: int = 1
 
     def choices(self, rng: CounterRNG, count: int) -> tuple[str, ...]:
-        """The answer among `count` - 1 others from the pool, in random order; nothing where `count` is 0."""
+        """The options in random order: the group, or for two the pair in it that has the answer; or none."""
         if count == 0:
             return ()
-        others = [value for value in dict.fromkeys(self.pool) if value != self.answer]
-        options = [self.answer, *rng.sample(others, count - 1)]
+        start = self.group.index(self.answer) // count * count
+        options = list(self.group[start : start + count])
         rng.shuffle(options)
         return tuple(options)
 
@@ -138,8 +142,6 @@ class Ability(ABC):
 
     name: ClassVar[str]
     kinds: ClassVar[tuple[str, ...]]
-    most_words: ClassVar[int]
-    """Of a statement; a test holds the templates to it."""
 
     def __init__(self, rng: CounterRNG, split: str, config: LongQAConfig, log: Log) -> None:
         self.split, self.config, self.log = split, config, log
@@ -148,8 +150,8 @@ class Ability(ABC):
 
     @classmethod
     @abstractmethod
-    def most_statements(cls, config: LongQAConfig) -> int:
-        """How many statements come before one round of questions, at most, and after the round before it."""
+    def most_words(cls, config: LongQAConfig) -> int:
+        """How many words the statements have, at most, between one round of questions and the next."""
 
     @abstractmethod
     def _tell(self, rng: CounterRNG) -> None:
@@ -160,8 +162,8 @@ class Ability(ABC):
         """Independent questions by kind, answerable from what is told up to round `now`."""
 
     @abstractmethod
-    def conversations(self, now: int, rng: CounterRNG) -> list[list[Draft]]:
-        """Questions that build on each other: each but the first needs the one before it to be understood."""
+    def conversations(self, now: int, rng: CounterRNG) -> dict[str, list[list[Draft]]]:
+        """Conversations by the kind of their questions: all but the first need the ones before to be read."""
 
     @abstractmethod
     def distractor(self, rng: CounterRNG) -> str:
@@ -183,13 +185,39 @@ def in_round(count: int, num_rounds: int) -> int:
     return min(count, -(-count // num_rounds) + 1)
 
 
-def alternatives(
-    rng: CounterRNG, answer: Sequence[str], fill: Collection[str], others: int
-) -> list[tuple[str, ...]]:
-    """Lists like `answer`: each part is the right one or one of `others` wrong ones from `fill`.
+def group_of(values: Sequence[str], value: str) -> Sequence[str]:
+    """The group of a value where `values` make up groups as they stand."""
+    start = values.index(value) // GROUP * GROUP
+    return values[start : start + GROUP]
 
-    All combinations are there, so that no part shows by how often it occurs that it is right.
+
+def partner_of(values: Sequence[str], value: str) -> str:
+    """The other value of a pair where `values` make up groups as they stand."""
+    return values[values.index(value) ^ 1]
+
+
+def draw_group(rng: CounterRNG, answer: str, others: Sequence[str]) -> list[str]:
+    """A group for one question alone: the answer among three of the others."""
+    group = [answer, *rng.sample([value for value in others if value != answer], GROUP - 1)]
+    rng.shuffle(group)
+    return group
+
+
+def combined_group(
+    answer: Sequence[str], wrong: Sequence[str], steps: tuple[Sequence[bool], Sequence[bool]], comma: str
+) -> list[str]:
+    """A group of lists, each part of which is that of `answer` or that of `wrong`.
+
+    Args:
+        answer: the right parts.
+        wrong: as many others.
+        steps: the parts that change within a pair, and those that change between the pairs.
+        comma: between the parts.
     """
-    wrong = rng.sample([value for value in fill if value not in answer], others * len(answer))
-    parts = [(right, *wrong[i :: len(answer)]) for i, right in enumerate(answer)]
-    return list(product(*parts))
+    group = []
+    for between in (False, True):
+        for within in (False, True):
+            changes = [(within and a) != (between and b) for a, b in zip(*steps, strict=True)]
+            parts = [w if change else r for r, w, change in zip(answer, wrong, changes, strict=True)]
+            group.append(comma.join(parts))
+    return group

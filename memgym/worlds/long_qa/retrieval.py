@@ -6,12 +6,15 @@ from typing import NamedTuple
 
 from memgym.rng import CounterRNG
 from memgym.worlds.long_qa.plan import (
+    GROUP,
     Ability,
     Draft,
     LongQAConfig,
     Statement,
-    alternatives,
+    combined_group,
+    group_of,
     in_round,
+    partner_of,
     sentence,
     spread,
 )
@@ -34,12 +37,11 @@ class AccurateRetrieval(Ability):
 
     name = "accurate-retrieval"
     kinds = ("single-key", "multi-key")
-    most_words = 11
 
     @classmethod
-    def most_statements(cls, config: LongQAConfig) -> int:
-        """Two attributes for each site."""
-        return in_round(ATTRIBUTES * config.breadth, config.num_rounds)
+    def most_words(cls, config: LongQAConfig) -> int:
+        """Two attributes for each site, 11 words each."""
+        return 11 * in_round(ATTRIBUTES * config.breadth, config.num_rounds)
 
     def _tell(self, rng: CounterRNG) -> None:
         sites = rng.sample(compose(self.split, "site"), self.config.breadth)
@@ -54,6 +56,7 @@ class AccurateRetrieval(Ability):
             self._codes.add(value)
             text = rng.choice(self.words["retrieval"]["tell"]).format(a=attribute, e=site, v=value)
             self._facts[site, attribute] = Fact(self.log.tell(place, text), value)
+        self._values = [fact.value for fact in self._facts.values()]
 
     def _code(self, rng: CounterRNG) -> str:
         while (code := random_code(rng, self.words["letters"])) in self._codes:
@@ -69,13 +72,14 @@ class AccurateRetrieval(Ability):
         text = template.format(a=attribute, e=site, v=self._code(rng))
         return sentence(text)
 
-    def _draft(self, kind: str, text: str, *keys: tuple[str, str], pool: Sequence[str] = ()) -> Draft:
+    def _draft(self, kind: str, text: str, *keys: tuple[str, str], group: Sequence[str] = ()) -> Draft:
+        answer = ", ".join(self._facts[key].value for key in keys)
         return Draft(
             kind,
             tuple(" ".join(key) for key in keys),
             text,
-            ", ".join(self._facts[key].value for key in keys),
-            pool or [fact.value for fact in self._facts.values()],
+            answer,
+            group or group_of(self._values, answer),
             tuple(self._facts[key].told for key in keys),
             hops=len(keys),
         )
@@ -91,23 +95,29 @@ class AccurateRetrieval(Ability):
 
     def drafts(self, now: int, rng: CounterRNG) -> dict[str, list[Draft]]:
         """One code, or two."""
-        keys = self._keys(now, rng)
-        alone = -(-len(keys) // 3)
-        pairs = zip(keys[alone::2], keys[alone + 1 :: 2], strict=False)
+        alone, paired = [], []
+        # a group is for one kind: were a code asked for by itself and with another, it would show in both
+        for key in self._keys(now, rng):
+            number = self._values.index(self._facts[key].value) // GROUP
+            (paired if number % 2 else alone).append(key)
+        pairs = [self._pair(*two, rng) for two in zip(paired[::2], paired[1::2], strict=False)]
         return {
-            "single-key": [self._single(*key, rng) for key in keys[:alone]],
-            "multi-key": [self._pair(*two, rng) for two in pairs],
+            "single-key": [self._single(*key, rng) for key in alone],
+            "multi-key": [draft for draft in pairs if draft],
         }
 
-    def _pair(self, one: tuple[str, str], other: tuple[str, str], rng: CounterRNG) -> Draft:
+    def _pair(self, one: tuple[str, str], other: tuple[str, str], rng: CounterRNG) -> Draft | None:
+        """Two codes in one answer; None where each would be the wrong option for the other."""
+        right = [self._facts[one].value, self._facts[other].value]
+        wrong = [partner_of(self._values, value) for value in right]
+        if wrong[0] == right[1]:
+            return None
         template = rng.choice(self.words["retrieval"]["ask_two"])
         text = template.format(e=one[0], a=one[1], f=other[0], b=other[1])
-        right = [self._facts[one].value, self._facts[other].value]
-        values = [fact.value for fact in self._facts.values()]
-        pool = [", ".join(both) for both in alternatives(rng, right, values, others=2)]
-        return self._draft("multi-key", text, one, other, pool=pool)
+        group = combined_group(right, wrong, ((True, True), (True, False)), ", ")
+        return self._draft("multi-key", text, one, other, group=group)
 
-    def conversations(self, now: int, rng: CounterRNG) -> list[list[Draft]]:
+    def conversations(self, now: int, rng: CounterRNG) -> dict[str, list[list[Draft]]]:
         """A code; the same of another site; another code of that site."""
         words, keys = self.words["retrieval"], self._keys(now, rng)
         found = []
@@ -122,4 +132,4 @@ class AccurateRetrieval(Ability):
                 text = rng.choice(words["then_attribute"]).format(a=last[0][1])
                 turns.append(self._draft("single-key", text, last[0]))
             found.append(turns)
-        return found
+        return {"single-key": found}

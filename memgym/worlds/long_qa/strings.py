@@ -4,14 +4,24 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from memgym.rng import CounterRNG
-from memgym.worlds.long_qa.plan import Ability, Draft, LongQAConfig, Statement, in_round, sentence, spread
+from memgym.worlds.long_qa.plan import (
+    GROUP,
+    Ability,
+    Draft,
+    LongQAConfig,
+    Statement,
+    draw_group,
+    group_of,
+    in_round,
+    sentence,
+    spread,
+)
 from memgym.worlds.long_qa.words import Strings
 
 __all__ = ["StringRetrieval"]
 
 ENDS = 3  # letters at either end of a listed string that a question gives
 WORD = 9  # letters of a listed string
-SIMILAR = 16  # strings with the same ends that options are drawn from
 LOOKALIKE = 0.5  # share of list distractors that share an end with a string that is asked for
 
 
@@ -32,12 +42,11 @@ class StringRetrieval(Ability):
 
     name = "string-retrieval"
     kinds = ("key-value", "prefix-suffix", "variable-tracking")
-    most_words = 7
 
     @classmethod
-    def most_statements(cls, config: LongQAConfig) -> int:
-        """Records in pairs, listed strings, and chains of variables."""
-        return in_round((2 + 1 + config.hops) * config.breadth, config.num_rounds)
+    def most_words(cls, config: LongQAConfig) -> int:
+        """Records in pairs, listed strings, and chains of variables, 7 words each."""
+        return 7 * in_round((2 + 1 + config.hops) * config.breadth, config.num_rounds)
 
     def _tell(self, rng: CounterRNG) -> None:
         count, hops = self.config.breadth, self.config.hops
@@ -103,21 +112,23 @@ class StringRetrieval(Ability):
             rng.shuffle(pool)
         return pools
 
-    def conversations(self, now: int, rng: CounterRNG) -> list[list[Draft]]:
+    def conversations(self, now: int, rng: CounterRNG) -> dict[str, list[list[Draft]]]:
         """A record and the one that it names; a variable step by step."""
         words = self.words["strings"]
-        found = []
+        found: dict[str, list[list[Draft]]] = {"key-value": [], "variable-tracking": []}
         for one in self._told(self._records, now):
             ask = rng.choice(words["ask_record"]).format(k=one[0].name)
-            found.append([self._value(one, 0, ask), self._value(one, 1, rng.choice(words["then_record"]))])
+            turns = [self._value(one, 0, ask), self._value(one, 1, rng.choice(words["then_record"]))]
+            found["key-value"].append(turns)
         for chain in self._told(self._chains, now):
             turns = []
             for i in range(len(chain) - 1):
                 text = rng.choice(words["then_from" if i else "ask_from"]).format(k=chain[0].name)
                 turns.append(self._step(chain, i, text))
             turns.append(self._end(chain[-1:], rng.choice(words["then_value"])))
-            found.append(turns)
-        rng.shuffle(found)
+            found["variable-tracking"].append(turns)
+        for pool in found.values():
+            rng.shuffle(pool)
         return found
 
     @staticmethod
@@ -125,26 +136,26 @@ class StringRetrieval(Ability):
         return [chain for chain in chains if all(link.told.round <= now for link in chain)]
 
     def _value(self, one: list[Assigned], i: int, text: str) -> Draft:
-        pool = [other[i].value for other in self._records]
-        return Draft("key-value", (one[i].name,), text, one[i].value, pool, (one[i].told,))
+        group = group_of([other[i].value for other in self._records], one[i].value)
+        return Draft("key-value", (one[i].name,), text, one[i].value, group, (one[i].told,))
 
     def _word(self, word: Assigned, rng: CounterRNG) -> Draft:
         start, end = word.name[:ENDS], word.name[-ENDS:]
         text = rng.choice(self.words["strings"]["ask_word"]).format(a=start, b=end)
-        similar = {self._strings.other(rng, WORD, start, end) for _ in range(SIMILAR)}
-        return Draft(
-            "prefix-suffix", (word.name,), text, word.name, [word.name, *sorted(similar)], (word.told,)
-        )
+        similar: list[str] = []
+        while len(similar) < GROUP - 1:
+            other = self._strings.other(rng, WORD, start, end)
+            similar += [other] if other not in similar else []
+        group = draw_group(rng, word.name, similar)
+        return Draft("prefix-suffix", (word.name,), text, word.name, group, (word.told,))
 
     def _step(self, chain: list[Assigned], i: int, text: str) -> Draft:
-        pool = [other[i].value for other in self._chains]
-        return Draft(
-            "variable-tracking", (f"{chain[i].name} from",), text, chain[i].value, pool, (chain[i].told,)
-        )
+        group = group_of([other[i].value for other in self._chains], chain[i].value)
+        about = (f"{chain[i].name} from",)
+        return Draft("variable-tracking", about, text, chain[i].value, group, (chain[i].told,))
 
     def _end(self, chain: list[Assigned], text: str) -> Draft:
-        pool = [other[-1].value for other in self._chains]
+        value = chain[-1].value
+        group = group_of([other[-1].value for other in self._chains], value)
         told = tuple(link.told for link in chain)
-        return Draft(
-            "variable-tracking", (chain[0].name,), text, chain[-1].value, pool, told, hops=len(chain)
-        )
+        return Draft("variable-tracking", (chain[0].name,), text, value, group, told, hops=len(chain))

@@ -1,17 +1,19 @@
 """Long-range understanding: what follows only from statements spread over the whole stream."""
 
-from collections.abc import Collection
 from itertools import pairwise
 from typing import NamedTuple
 
 from memgym.rng import CounterRNG
 from memgym.worlds.long_qa.plan import (
+    GROUP,
     Ability,
     Draft,
     LongQAConfig,
     Statement,
-    alternatives,
+    combined_group,
+    draw_group,
     in_round,
+    partner_of,
     sentence,
     spread,
 )
@@ -19,9 +21,9 @@ from memgym.worlds.long_qa.words import compose, some_name
 
 __all__ = ["LongRangeUnderstanding"]
 
-MIN_COUNT, MAX_LISTED = 5, 6
+MIN_COUNT = GROUP  # the most calls of a ship, at least; any number up to the most is equally likely
 AIMS = 3  # of one charter
-MAX_PARTS = 16  # topics in the word list
+MIN_PARTS, MAX_PARTS = 12, 16  # three groups, so that options leave out the parts just asked about
 
 
 class Called(NamedTuple):
@@ -38,18 +40,17 @@ class LongRangeUnderstanding(Ability):
 
     name = "long-range-understanding"
     kinds = ("counting", "ordering", "key-points", "topics")
-    most_words = 12
 
     @classmethod
-    def most_statements(cls, config: LongQAConfig) -> int:
-        """Calls, events, aims and headings."""
+    def most_words(cls, config: LongQAConfig) -> int:
+        """Calls of 10 words, events of 7, aims of 12 and headings of 9."""
         sizes, rounds = _sizes(config), config.num_rounds
-        calls = 0
+        words = 7 * in_round(sizes.events, rounds) + 9 * in_round(sizes.parts, rounds)
+        words += 12 * sizes.charters * in_round(AIMS, rounds)
         for asked in range(rounds):
             ships = 2 * len(range(asked, sizes.ports, rounds))
-            calls += ships * in_round(sizes.calls, asked + 1)
-        told = in_round(sizes.events, rounds) + in_round(sizes.parts, rounds)
-        return calls + told + sizes.charters * in_round(AIMS, rounds)
+            words += 10 * ships * in_round(sizes.calls, asked + 1)
+        return words
 
     def _tell(self, rng: CounterRNG) -> None:
         self._sizes = _sizes(self.config)
@@ -60,7 +61,7 @@ class LongRangeUnderstanding(Ability):
             text = rng.choice(self.words["ordering"]["tell"]).format(e=name)
             self._events[name] = self.log.tell(place, text)
         self._tell_charters(rng)
-        self._parts: list[tuple[str, Statement]] = []
+        self._parts: list[tuple[str, Statement]] = []  # part i is in group i modulo their number
         topics = rng.sample(self.words["topics"], self._sizes.parts)
         for i, (topic, place) in enumerate(zip(topics, spread(rng, len(topics)), strict=True)):
             text = rng.choice(self.words["chapters"]["tell"]).format(n=i + 1, t=topic)
@@ -75,7 +76,6 @@ class LongRangeUnderstanding(Ability):
         rounds, templates = self.config.num_rounds, self.words["counting"]["tell"]
         for i, ship in enumerate(ships):
             port, asked = ports[i // 2], (i // 2) % rounds
-            # any number is equally likely
             places = spread(rng, rng.integer(1, self._sizes.calls), 0, (asked + 1) / rounds)
             told = [self.log.tell(at, rng.choice(templates).format(s=ship, p=port)) for at in places]
             self._calls.append(Called(ship, port, asked, tuple(told)))
@@ -116,26 +116,28 @@ class LongRangeUnderstanding(Ability):
             rng.shuffle(pool)
         return pools
 
-    def conversations(self, now: int, rng: CounterRNG) -> list[list[Draft]]:
+    def conversations(self, now: int, rng: CounterRNG) -> dict[str, list[list[Draft]]]:
         """The other ship; another place in the order; the other charter; the part after."""
-        found = []
+        found: dict[str, list[list[Draft]]] = {kind: [] for kind in self.kinds}
         for one, other in pairwise(self._due(now)):
             if one.port == other.port:
-                found.append([self._count(one, "ask", rng), self._count(other, "then", rng)])
+                turns = [self._count(one, "ask", rng), self._count(other, "then", rng)]
+                found["counting"].append(turns)
         for names in self._lists(now, rng):
             first, then = rng.sample(range(len(names)), 2)
-            found.append([self._order(names, rng, first), self._order(names, rng, then, follow_up=True)])
+            turns = [self._order(names, rng, first), self._order(names, rng, then, follow_up=True)]
+            found["ordering"].append(turns)
         charters = self._complete(now)
         rng.shuffle(charters)
-        for one, other in pairwise(charters):
-            found.append([self._aims(one, rng), self._aims(other, rng, follow_up=True)])
+        for one, other in zip(charters[::2], charters[1::2], strict=False):
+            turns = [self._aims(one, rng), self._aims(other, rng, follow_up=True)]
+            found["key-points"].append(turns)
         told = [part for part in self._parts if part[1].round <= now]
-        for i in range(len(told) - 3):
-            named = frozenset(topic for topic, _ in told[i : i + 3])
-            turns = [self._next_topic(told, i, rng, named)]
-            turns += [self._next_topic(told, i + k, rng, named, follow_up=True) for k in (1, 2)]
-            found.append(turns)
-        rng.shuffle(found)
+        for i in range(len(told) - 2):
+            turns = [self._next_topic(told, i, rng), self._next_topic(told, i + 1, rng, follow_up=True)]
+            found["topics"].append(turns)
+        for pool in found.values():
+            rng.shuffle(pool)
         return found
 
     def _due(self, now: int) -> list[Called]:
@@ -144,18 +146,16 @@ class LongRangeUnderstanding(Ability):
 
     def _count(self, call: Called, form: str, rng: CounterRNG) -> Draft:
         text = rng.choice(self.words["counting"][form]).format(s=call.ship, p=call.port)
-        pool = [str(number + 1) for number in range(self._sizes.calls)]
         number = len(call.told)
-        return Draft(
-            "counting", (f"{call.ship} {call.port}",), text, str(number), pool, call.told, hops=number
-        )
+        others = [str(other + 1) for other in range(self._sizes.calls)]
+        group, about = draw_group(rng, str(number), others), (f"{call.ship} {call.port}",)
+        return Draft("counting", about, text, str(number), group, call.told, hops=number)
 
     def _lists(self, now: int, rng: CounterRNG) -> list[list[str]]:
         """Lists of events that are told, in no order."""
         told = [name for name, at in self._events.items() if at.round <= now]
         rng.shuffle(told)
-        size = self._sizes.listed
-        return [told[i : i + size] for i in range(0, len(told) - size + 1, size)]
+        return [told[i : i + GROUP] for i in range(0, len(told) - GROUP + 1, GROUP)]
 
     def _order(
         self, names: list[str], rng: CounterRNG, nth: int | None = None, follow_up: bool = False
@@ -176,10 +176,10 @@ class LongRangeUnderstanding(Ability):
         words = self.words["key_points"]
         text = rng.choice(words["then" if follow_up else "ask"]).format(w=owner)
         aims = [aim for aim, _ in self._charters[owner]]
-        others = [aim for some in self._charters.values() for aim, _ in some]  # of the other charters
-        pool = ["; ".join(some) for some in alternatives(rng, aims, others, others=1)]
+        others = [aim for aim, _ in self._charters[partner_of(list(self._charters), owner)]]
+        group = combined_group(aims, others, ((True, True, False), (False, True, True)), "; ")
         evidence = tuple(told for _, told in self._charters[owner])
-        return Draft("key-points", (owner,), text, "; ".join(aims), pool, evidence, hops=AIMS)
+        return Draft("key-points", (owner,), text, "; ".join(aims), group, evidence, hops=AIMS)
 
     def _topics(self, now: int, rng: CounterRNG) -> list[Draft]:
         """What a part is about, and what follows on a part."""
@@ -187,26 +187,21 @@ class LongRangeUnderstanding(Ability):
         found = [self._next_topic(told, i, rng) for i in range(len(told) - 1)]
         for i, (topic, at) in enumerate(told):
             text = rng.choice(self.words["chapters"]["ask"]).format(n=i + 1)
-            found.append(Draft("topics", (topic,), text, topic, self._pool(), (at,)))
+            found.append(Draft("topics", (topic,), text, topic, self._group(i), (at,)))
         return found
 
     def _next_topic(
-        self,
-        told: list[tuple[str, Statement]],
-        i: int,
-        rng: CounterRNG,
-        named: Collection[str] = (),
-        follow_up: bool = False,
+        self, told: list[tuple[str, Statement]], i: int, rng: CounterRNG, follow_up: bool = False
     ) -> Draft:
-        """What follows on part `i`; topics in `named` are no options, since other turns speak of them."""
         words = self.words["chapters"]
         (topic, at), (following, after) = told[i], told[i + 1]
         text = rng.choice(words["then" if follow_up else "ask_next"]).format(t=topic)
-        pool = [other for other in self._pool() if other == following or other not in (topic, *named)]
-        return Draft("topics", (following,), text, following, pool, (at, after), hops=2)
+        return Draft("topics", (following,), text, following, self._group(i + 1), (at, after), hops=2)
 
-    def _pool(self) -> list[str]:
-        return [topic for topic, _ in self._parts]
+    def _group(self, i: int) -> list[str]:
+        """The options where part `i` is the answer."""
+        groups = len(self._parts) // GROUP
+        return [topic for topic, _ in self._parts[i % groups :: groups]]
 
 
 class Sizes(NamedTuple):
@@ -214,7 +209,6 @@ class Sizes(NamedTuple):
 
     ports: int
     calls: int
-    listed: int
     events: int
     charters: int
     parts: int
@@ -222,12 +216,10 @@ class Sizes(NamedTuple):
 
 def _sizes(config: LongQAConfig) -> Sizes:
     facts = config.num_facts
-    listed = min(config.breadth, MAX_LISTED)
     return Sizes(
         ports=max(config.num_rounds, facts // 4),
         calls=max(MIN_COUNT, facts),
-        listed=listed,
-        events=listed * max(1, facts // 8),
-        charters=max(2, facts // 4),
-        parts=min(config.breadth + 3, MAX_PARTS),
+        events=GROUP * max(1, facts // 8),
+        charters=2 * max(1, facts // 8),
+        parts=MIN_PARTS if facts <= MIN_PARTS else MAX_PARTS,
     )

@@ -14,7 +14,7 @@ from memgym.worlds.long_qa.conflict import ConflictResolution
 from memgym.worlds.long_qa.filler import filler_bank
 from memgym.worlds.long_qa.layout import Layout, least_words
 from memgym.worlds.long_qa.learning import TestTimeLearning
-from memgym.worlds.long_qa.plan import START, Ability, Draft, Log, LongQAConfig, Statement
+from memgym.worlds.long_qa.plan import LONGEST, START, Ability, Draft, Log, LongQAConfig, Statement
 from memgym.worlds.long_qa.retrieval import AccurateRetrieval
 from memgym.worlds.long_qa.strings import StringRetrieval
 from memgym.worlds.long_qa.understanding import LongRangeUnderstanding
@@ -38,10 +38,8 @@ MEAN_WORDS = 12  # of a distractor, about: their share is one of words
 
 def shortest(config: LongQAConfig) -> int:
     """The smallest `num_words` that takes all statements of such a stream."""
-    told = [ABILITIES[name] for name in config.abilities]
-    words = sum(ability.most_words * ability.most_statements(config) for ability in told)
-    longest = max(ability.most_words for ability in told)
-    return least_words(words, longest, config.chunk_words, config.num_rounds)
+    words = sum(ABILITIES[name].most_words(config) for name in config.abilities)
+    return least_words(words, LONGEST, config.chunk_words, config.num_rounds)
 
 
 class LongQAWorld:
@@ -53,6 +51,7 @@ class LongQAWorld:
         config: length and difficulty.
 
     Attributes:
+        questions: of each round.
         num_events: chunks and questions together.
     """
 
@@ -62,7 +61,7 @@ class LongQAWorld:
         self._bank = filler_bank(split)
         self.log = Log(config.num_rounds)
         names = list(ABILITIES)
-        self._abilities = [
+        self.abilities = [
             ABILITIES[name](self._rng.fork(FACTS, names.index(name)), split, config, self.log)
             for name in config.abilities
         ]
@@ -73,15 +72,15 @@ class LongQAWorld:
             for i, statement in enumerate(told)
         }
         self._asked: set[tuple[str, str]] = set()
-        self._questions = [self._ask(number) for number in range(config.num_rounds)]
-        self.num_events = self.layout.num_chunks + sum(map(len, self._questions))
+        self.questions = [self._ask(number) for number in range(config.num_rounds)]
+        self.num_events = self.layout.num_chunks + sum(map(len, self.questions))
 
     # ------------------------------------------------------------------ the stream
 
     def stream(self, start: int = 0) -> Iterator[Item | Question]:
         """Chunks and questions in order, from event number `start` on; none before it is written."""
         skip, chunk = start, 0
-        for end, questions in zip(self.layout.ends, self._questions, strict=True):
+        for end, questions in zip(self.layout.ends, self.questions, strict=True):
             first = min(chunk + skip, end)
             skip -= first - chunk
             for i in range(first, end):
@@ -114,7 +113,7 @@ class LongQAWorld:
         count = int(self.config.distractor_rate * room / MEAN_WORDS + draw.random())
         others = []
         for _ in range(count):
-            text = draw.choice(self._abilities).distractor(draw)
+            text = draw.choice(self.abilities).distractor(draw)
             room -= len(text.split())
             if room < 0:
                 break
@@ -129,7 +128,7 @@ class LongQAWorld:
         rng = self._rng.fork(QUESTIONS, number)
         due = config.num_questions * (number + 1) // config.num_rounds
         due -= config.num_questions * number // config.num_rounds
-        lists = [self._alternate(ability, number, rng) for ability in self._abilities]
+        lists = [self._alternate(ability, number, rng) for ability in self.abilities]
         rng.shuffle(lists)
         turns = [talk for group in zip_longest(*lists) for talk in group if talk]
         questions: list[Question] = []
@@ -148,13 +147,13 @@ class LongQAWorld:
         return questions
 
     def _alternate(self, ability: Ability, number: int, rng: CounterRNG) -> list[list[tuple[str, Draft]]]:
-        """What an ability can ask after a round: conversations, or single questions of its kinds in turn."""
+        """What an ability can ask after a round: conversations or single questions, of its kinds in turn."""
         if self.config.multi_turn:
-            talks = ability.conversations(number, rng)
+            pools = list(ability.conversations(number, rng).values())
         else:
-            pools = list(ability.drafts(number, rng).values())
-            rng.shuffle(pools)
-            talks = [[draft] for group in zip_longest(*pools) for draft in group if draft]
+            pools = [[[draft] for draft in pool] for pool in ability.drafts(number, rng).values()]
+        rng.shuffle(pools)
+        talks = [talk for group in zip_longest(*pools) for talk in group if talk]
         return [[(ability.name, draft) for draft in talk] for talk in talks]
 
     def _question(self, id: str, ability: str, draft: Draft, before: str, rng: CounterRNG) -> Question:
