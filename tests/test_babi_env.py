@@ -1,6 +1,7 @@
 """The environments on bAbI's stories, on the real files."""
 
 import tracemalloc
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,18 @@ def test_remembering_the_supporting_facts_is_seen_and_forgetting_them_too() -> N
             recall += [info["evidence_recall"]] if "evidence_recall" in info else []
         assert recall
         assert set(recall) == {1.0 if keep else 0.0}
+
+
+@pytest.mark.parametrize("make", [BAbI, partial(BABILong, num_words=1)], ids=["BAbI", "BABILong"])
+def test_options_are_answers_of_the_task_with_the_right_one_anywhere(make: Any) -> None:
+    env = make(tasks=(1, 6), answer_format="choice", num_choices=4)
+    asked = [e for i in range(400) for e in stream(env, i) if isinstance(e, Question)]
+    for question in asked:
+        answers = {line.answer for story in load_babi(question.meta["task"], "train") for line in story}
+        assert set(question.choices) <= answers - {""}
+        assert len(set(question.choices)) == (4 if question.meta["task"] == 1 else 2)
+    places = [question.choices.index(question.answer) for question in asked if question.meta["task"] == 1]
+    assert all(0.13 < places.count(i) / len(places) < 0.37 for i in range(4))  # four standard deviations
 
 
 @pytest.mark.parametrize("env_class", [BAbI, BABILong])

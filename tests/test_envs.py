@@ -33,7 +33,10 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "memgym/MemoryAgentBench-v0": [
         {"sources": ("factconsolidation_sh_6k",), "chunk_words": 1, "instructions": True}
     ],
-    "memgym/BAbI-v0": [{"tasks": (8, 19), "split": "test", "memory_budget": None}],
+    "memgym/BAbI-v0": [
+        {"tasks": (8, 19), "split": "test", "memory_budget": None},
+        {"tasks": (1,), "answer_format": "choice"},
+    ],
     "memgym/BABILong-v0": [{"num_words": 1}, {"num_words": 500, "chunk_words": 1, "split": "test"}],
 }
 NEEDS = {

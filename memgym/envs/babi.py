@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 
+from memgym.core.arguments import check_choice, check_integer
 from memgym.datasets.babi import TASKS, BAbILine, load_babi
 from memgym.envs.text import Reader, TextMemoryEnv
 from memgym.rng import CounterRNG, episode_key, stream_id
@@ -22,6 +23,8 @@ class BAbITask(TextMemoryEnv):
         self,
         *,
         tasks: Sequence[int],
+        answer_format: str,
+        num_choices: int,
         path: str | os.PathLike[str] | None,
         split: str,
         memory_budget: int | None,
@@ -40,11 +43,18 @@ class BAbITask(TextMemoryEnv):
             split=split,
             render_mode=render_mode,
         )
+        check_choice("answer_format", answer_format, ("text", "choice"))
+        check_integer("num_choices", num_choices, 2, 8)
         strange = [task for task in tasks if task not in TASKS]
         if strange or not tasks:
             raise ValueError(f"tasks are some of 1 to 20, not {tuple(tasks)}.")
         self.tasks = tuple(sorted(set(tasks)))
         self._stories = {task: load_babi(task, self.split, path) for task in self.tasks}
+        self.num_choices = num_choices if answer_format == "choice" else 0
+        self._answers = {
+            task: sorted({line.answer for story in stories for line in story if line.answer})
+            for task, stories in self._stories.items()
+        }
 
     def _choose(self, episode: int) -> tuple[int, Story]:
         """The task and the story of an episode: every task once before any comes again, and so with the stories."""
@@ -63,18 +73,25 @@ class BAbITask(TextMemoryEnv):
         metrics = {"abstained": float(is_abstention(answer)), "unanswerable": 0.0, "item_f1": overlap}
         return Verdict(score, score == 1.0, metrics)
 
-
-def ask(task: int, line: BAbILine, id: str, evidence: tuple[str, ...]) -> Question:
-    """A question of bAbI's as a stream has it."""
-    return Question(
-        id=id,
-        text=line.text,
-        type=f"{task}-{TASKS[task]}",
-        answer=line.answer,
-        evidence=evidence,
-        hops=len(line.evidence),
-        meta={"task": task},
-    )
+    def _ask(
+        self, task: int, line: BAbILine, id: str, evidence: tuple[str, ...], rng: CounterRNG
+    ) -> Question:
+        """A question of a story's as the stream has it."""
+        choices: list[str] = []
+        if self.num_choices:
+            others = [answer for answer in self._answers[task] if answer != line.answer]
+            choices = [line.answer, *rng.sample(others, self.num_choices - 1)]
+            rng.shuffle(choices)
+        return Question(
+            id=id,
+            text=line.text,
+            type=f"{task}-{TASKS[task]}",
+            answer=line.answer,
+            choices=tuple(choices),
+            evidence=evidence,
+            hops=len(line.evidence),
+            meta={"task": task},
+        )
 
 
 class BAbI(BAbITask):
@@ -95,7 +112,7 @@ class BAbI(BAbITask):
     | phase | 0 a sentence, 1 a question, 2 the end |
     | text | the sentence or the question |
     | speaker, time | ``""`` |
-    | choices | empty: the questions are open |
+    | choices | options, all of them answers of the same task; empty for open questions |
     | memory | the bank, or the part of it nearest to `text` |
     | hits | what the last SEARCH found |
     | bytes_left | bytes free in the bank |
@@ -125,6 +142,8 @@ class BAbI(BAbITask):
     | name | type | default | meaning |
     | --- | --- | --- | --- |
     | tasks | sequence of int | (1, ..., 20) | which tasks are played |
+    | answer_format | str | "text" | "text" or "choice" |
+    | num_choices | int | 4 | options of ``answer_format="choice"``, 2 to 8; fewer where a task has fewer answers |
     | path | path or None | None | the folder with the files; None: looked for in ``$MEMGYM_DATA`` and the cache |
     | split | str | "train" | bAbI's own train or test files |
     | memory_budget | int or None | 1024 | bytes that the bank may hold |
@@ -147,6 +166,8 @@ class BAbI(BAbITask):
         self,
         *,
         tasks: Sequence[int] = tuple(TASKS),
+        answer_format: str = "text",
+        num_choices: int = 4,
         path: str | os.PathLike[str] | None = None,
         memory_budget: int | None = 1024,
         view_bytes: int = 1024,
@@ -158,6 +179,8 @@ class BAbI(BAbITask):
     ) -> None:
         super().__init__(
             tasks=tasks,
+            answer_format=answer_format,
+            num_choices=num_choices,
             path=path,
             split=split,
             memory_budget=memory_budget,
@@ -169,9 +192,11 @@ class BAbI(BAbITask):
         )
 
     def _stream(self, key: int, episode: int) -> Iterator[Item | Question]:
+        rng = CounterRNG(key)
         task, story = self._choose(episode)
         for line in story:
             if line.answer:
-                yield ask(task, line, f"q{line.number}", tuple(map(str, line.evidence)))
+                evidence = tuple(map(str, line.evidence))
+                yield self._ask(task, line, f"q{line.number}", evidence, rng.fork(line.number))
             else:
                 yield Item(str(line.number), line.text)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from memgym.core.arguments import check_integer
 from memgym.datasets.babi import BAbILine
 from memgym.datasets.background import load_background, made_sentences, read_sentences
-from memgym.envs.babi import BAbITask, ask
+from memgym.envs.babi import BAbITask
 from memgym.envs.text import Reader
 from memgym.rng import CounterRNG
 from memgym.stream import Item, Question
@@ -15,7 +15,7 @@ __all__ = ["BABILong"]
 
 MAX_WORDS = 1_000_000_000
 MAX_CHUNK = 20_000
-FACTS, BACKGROUND, QUESTION = range(3)  # what an episode's key is forked for
+FACTS, BACKGROUND, QUESTION, OPTIONS = range(4)  # what an episode's key is forked for
 
 
 class BABILong(BAbITask):
@@ -37,7 +37,7 @@ class BABILong(BAbITask):
     | phase | 0 a passage, 1 the question, 2 the end |
     | text | the passage or the question |
     | speaker, time | ``""`` |
-    | choices | empty: the question is open |
+    | choices | options, all of them answers of the same task; empty for an open question |
     | memory | the bank, or the part of it nearest to `text` |
     | hits | what the last SEARCH found |
     | bytes_left | bytes free in the bank |
@@ -65,6 +65,8 @@ class BABILong(BAbITask):
     | --- | --- | --- | --- |
     | num_words | int | 8000 | words of the text, facts included |
     | tasks | sequence of int | (1, 2, 3, 4, 5) | which tasks are played |
+    | answer_format | str | "text" | "text" or "choice" |
+    | num_choices | int | 4 | options of ``answer_format="choice"``, 2 to 8; fewer where a task has fewer answers |
     | chunk_words | int | 100 | a passage ends with the sentence that brings it to so many words |
     | background | path or None | None | UTF-8 text whose sentences fill the haystack; None: made ones |
     | path | path or None | None | bAbI's folder; None: looked for in ``$MEMGYM_DATA`` and the cache |
@@ -90,6 +92,8 @@ class BABILong(BAbITask):
         *,
         num_words: int = 8000,
         tasks: Sequence[int] = (1, 2, 3, 4, 5),
+        answer_format: str = "text",
+        num_choices: int = 4,
         chunk_words: int = 100,
         background: str | os.PathLike[str] | None = None,
         path: str | os.PathLike[str] | None = None,
@@ -105,6 +109,8 @@ class BABILong(BAbITask):
         check_integer("chunk_words", chunk_words, 1, MAX_CHUNK)
         super().__init__(
             tasks=tasks,
+            answer_format=answer_format,
+            num_choices=num_choices,
             path=path,
             split=split,
             memory_budget=memory_budget,
@@ -139,7 +145,7 @@ class BABILong(BAbITask):
         if chunk:
             yield Item(str(number), " ".join(chunk))
         evidence = dict.fromkeys(passages[fact] for fact in question.evidence)
-        yield ask(task, question, "question", tuple(evidence))
+        yield self._ask(task, question, "question", tuple(evidence), rng.fork(OPTIONS))
 
     def _sentences(self, rng: CounterRNG, facts: list[BAbILine]) -> Iterator[tuple[str, int]]:
         """Facts and background in the order of the text, each with the fact's number or 0."""
