@@ -355,16 +355,12 @@ class Planner:
 
     def _draw_parts(self, number: int, agenda: Agenda, task: Task) -> Event | None:
         state = task.state
-        whole = [
-            s
-            for s in state.main
-            if s in agenda.kind.parts and not set(agenda.kind.parts[s]) & set(state.cells)
-        ]
-        whole = [s for s in whole if s not in state.parents.values()]
-        if not whole:
+        whole = [step for step in state.main if step not in state.parents.values()]
+        free = [step for step in agenda.kind.parts if step not in state.cells and step not in state.order]
+        if not whole or not free:
             return None
-        step = self._rng.choice(whole)
-        return Event("parts", number, step, steps=tuple(agenda.kind.parts[step]), form="parts")
+        steps = tuple(self._rng.sample(free, 2))
+        return Event("parts", number, self._rng.choice(whole), steps=steps, form="parts")
 
     def _draw_split(self, number: int, agenda: Agenda, task: Task) -> Event | None:
         loose = self._loose(task)

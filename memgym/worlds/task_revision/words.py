@@ -22,19 +22,19 @@ class Kind:
         labels: what tells plans of a kind apart.
         numbers: steps that hold a number; each may follow from the one before it.
         steps: step -> its values.
-        parts: step -> its sub-steps -> their values.
+        parts: what any of its steps may be broken down into -> its values.
     """
 
     name: str
     labels: tuple[str, ...]
     numbers: tuple[str, ...]
     steps: Mapping[str, tuple[str, ...]]
-    parts: Mapping[str, Mapping[str, tuple[str, ...]]]
+    parts: Mapping[str, tuple[str, ...]]
 
     @cached_property
     def values(self) -> dict[str, tuple[str, ...]]:
         """Step or sub-step -> its values, without those that hold a number."""
-        return {**self.steps, **{s: v for parts in self.parts.values() for s, v in parts.items()}}
+        return {**self.steps, **self.parts}
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def words_of(split: str) -> Words:
             _pool(kind["labels"]),
             _pool(kind["numbers"]),
             {step: _pool(values) for step, values in kind["steps"].items()},
-            {step: {s: _pool(v) for s, v in parts.items()} for step, parts in kind["parts"].items()},
+            {step: _pool(values) for step, values in kind["parts"].items()},
         )
         for kind in read["kinds"].values()
     ]
