@@ -170,7 +170,7 @@ def test_golden_episode() -> None:
     assert hashes == GOLDEN
 
 
-GOLDEN = ["67d2f02bd4136b3dcc2ca6b929fa3faa", "ff10cdbace7cadeecbac48f9551991c4"]
+GOLDEN = ["4677b54ecfad2a4cc4c640b51f0326a5", "f956df5dcf945a67d163303ee8247188"]
 
 
 def test_long_conversation_starts_at_once_and_streams() -> None:

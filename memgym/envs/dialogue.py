@@ -79,18 +79,18 @@ class DialogueMemory(TextMemoryEnv):
     | --- | --- | --- | --- | --- | --- | --- |
     | `preset` | str | | | | | None, "easy", "medium" or "hard" |
     | `num_words` | int | 0 | 0 | 0 | 0 | about how long it is; 0 for no filler |
-    | `num_sessions` | int | 4 | 6 | 10 | 16 | sessions, at least 1 |
-    | `turns_per_session` | int | 16 | 24 | 40 | 64 | turns of each, small talk included |
+    | `num_sessions` | int | 4 | 8 | 10 | 16 | sessions, at least 1 |
+    | `turns_per_session` | int | 16 | 20 | 40 | 64 | turns of each, small talk included |
     | `num_speakers` | int | 2 | 2 | 3 | 5 | people, 2 to 8 |
     | `num_facts` | int | 8 | 8 | 14 | 28 | attributes told, up to 8 for each speaker |
     | `num_events` | int | 4 | 4 | 7 | 10 | dated happenings, 0 to 10 |
-    | `update_rate` | float | 0.5 | 0.4 | 0.5 | 0.7 | chance that a fact changes later, once to three times |
+    | `update_rate` | float | 0.5 | 0.4 | 0.5 | 0.7 | chance that a fact changes later |
     | `forget_rate` | float | 0.25 | 0.3 | 0.4 | 0.4 | chance that a fact is to be forgotten later |
     | `distractor_ratio` | float | 0 | 0 | 0.15 | 0.3 | small talk that tells a fact about a stranger |
     | `hops` | int | 2 | 2 | 3 | 4 | facts in a multi-hop chain, at most, 2 to 4 |
     | `paraphrase_level` | int | 1 | 0 | 1 | 2 | 0: one wording for each thing; 1: several; 2: also |
     | | | | | | | sentences around it, weekdays for dates, and answers to a question of the turn before |
-    | `questions_per_session` | int | 4 | 8 | 10 | 14 | questions after a session, at most |
+    | `questions_per_session` | int | 4 | 6 | 10 | 14 | questions after a session, at most |
     | `question_spacing` | int | 1 | 1 | 1 | 2 | sessions from one round of questions to the next |
     | `question_types` | str or list | "basic" | "all" | "all" | "all" | "basic", "all" or names from the list below |
 
@@ -102,7 +102,7 @@ class DialogueMemory(TextMemoryEnv):
     | `paraphrase` | callable | None | (text, strings that have to stay) -> text; rewrites each statement, e.g. |
     | | | | with a language model. One that loses such a string, or names another value, is |
     | | | | not taken; ``info["paraphrase_rejected"]`` counts those |
-    | `memory_budget`, `view_bytes`, `max_searches`, `reader`, `split`, `render_mode` | | | see `memgym.envs.text` |
+    | `memory_budget`, `view_bytes`, `max_searches`, `ops`, `reader`, `split`, `render_mode` | | | `TextMemoryEnv` |
 
     ## Question Types
     Basic: `single-hop` (told once), `knowledge-update` (changed since; the old value counts as `stale`), `deletion`

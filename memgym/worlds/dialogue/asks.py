@@ -15,7 +15,7 @@ from memgym.worlds.dialogue.asks_together import Together
 from memgym.worlds.dialogue.config import DialogueConfig
 from memgym.worlds.dialogue.lexicon import CONFLICT, Lexicon
 from memgym.worlds.dialogue.log import Event, Log, Moment, Thread, Value, fold
-from memgym.worlds.dialogue.plan import MAX_UPDATES, Cast
+from memgym.worlds.dialogue.plan import Cast, max_updates
 
 __all__ = ["Asks"]
 
@@ -139,7 +139,7 @@ class Asks:
                 options="numbers",
                 hops=changes + 1,
                 ready=changes == ops.count("update"),
-                about=min(MAX_UPDATES, self.config.num_sessions - 1),
+                about=max_updates(self.config.num_sessions),
             )
 
     def _pairs(self, now: Moment) -> Iterator[Ask]:
@@ -149,11 +149,11 @@ class Asks:
             if one.subject != two.subject or a is None or b is None or a.session == b.session:
                 continue
             topics = self.words["topics"]
+            v, v2 = first.values[-1], second.values[-1]
             lists = [
-                [truth.values[-1], *(v for v in truth.values[:-1]), *self._unused(thread, truth)]
+                (truth.values[::-1], self.words["slots"][thread.slot]["values"])
                 for thread, truth in ((one, first), (two, second))
             ]
-            v, v2 = lists[0][0], lists[1][0]
             yield Ask(
                 "cross-session",
                 self.words["ask"]["pair"],
@@ -166,10 +166,6 @@ class Asks:
                 changes=(*one.events, *two.events),
                 about=lists,
             )
-
-    def _unused(self, thread: Thread, truth: Value) -> list[str]:
-        pool = self.words["slots"][thread.slot]["values"]
-        return [value for value in pool if value not in truth.values]
 
     def _about(self, now: Moment) -> set[tuple[str, str]]:
         """(person, attribute) of which anybody has said anything."""

@@ -5,7 +5,7 @@ block, may change or be taken back 1, 2, 4, ... blocks later, and may be asked a
 happens in a block is found by looking at the blocks at those distances before it, whatever the length.
 """
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -155,12 +155,9 @@ class Background:
             told = [(self.fact(gap, block, number), "assert") for number in range(FACTS)]
             told += self._due(gap, block, asked=False)
             turns = max(BLOCK_TURNS, len(told))
-            rng, places = self.rng.fork(2, gap, block), {}
-            for each in told:
-                turn = rng.integer(0, turns - 1)
-                while turn in places:
-                    turn = (turn + 1) % turns
-                places[turn] = each
+            rng, places = self.rng.fork(2, gap, block), dict[int, tuple[GuestFact, str]]()
+            for i, each in enumerate(told):
+                places[_free(rng, places, BLOCK_TURNS if i < FACTS else turns)] = each
             self._planned = ((gap, block), (turns, places))
         return self._planned[1]
 
@@ -222,7 +219,7 @@ class Background:
             if (type_ := self._type(fact)) in self.config.question_types:
                 start, length = self._span(gap, block)
                 number += 1
-                time = time or _minute(start + length)
+                time = time or _minute(start + 0.99 * length)
                 yield self._question(fact, type_, f"f{gap + 1}.{block + 1}q{number}", gap, time)
 
     def _type(self, fact: GuestFact) -> str:
@@ -255,8 +252,13 @@ class Background:
 
     def item_id(self, gap: int, fact: GuestFact, block: int, op: str) -> str:
         """Id of the turn that says `op` of a fact."""
-        _, told = self.block(gap, block)
-        (turn,) = (at for at, (other, what) in told.items() if (other, what) == (fact, op))
+        if op == "assert":  # comes before what depends on other blocks
+            rng, places = self.rng.fork(2, gap, block), dict[int, int]()
+            for number in range(fact.number + 1):
+                places[_free(rng, places, BLOCK_TURNS)] = number
+            turn = next(reversed(places))
+        else:
+            (turn,) = (at for at, told in self.block(gap, block)[1].items() if told == (fact, op))
         return f"f{gap + 1}.{block + 1}t{turn + 1}"
 
     def live(self, gap: int, block: int) -> list[tuple[str, str]]:
@@ -274,6 +276,14 @@ class Background:
 def _distances(bits: Any) -> tuple[Any, Any, Any]:
     """Exponents of the distances of change, wish to forget and question, of one fact's bits or an array of them."""
     return bits % SPREAD, bits // SPREAD % SPREAD, bits // SPREAD**2 % SPREAD
+
+
+def _free(rng: CounterRNG, taken: Container[int], turns: int) -> int:
+    """A turn that is not taken; the next free one where the one drawn is."""
+    turn = rng.integer(0, turns - 1)
+    while turn in taken:
+        turn = (turn + 1) % turns
+    return turn
 
 
 def _minute(moment: datetime) -> str:

@@ -68,14 +68,14 @@ class DialogueConfig:
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "easy": {
-        "num_sessions": 6,
-        "turns_per_session": 24,
+        "num_sessions": 8,
+        "turns_per_session": 20,
         "num_facts": 8,
         "num_events": 4,
         "update_rate": 0.4,
         "forget_rate": 0.3,
         "paraphrase_level": 0,
-        "questions_per_session": 8,
+        "questions_per_session": 6,
         "question_types": QUESTION_TYPES,
     },
     "medium": {

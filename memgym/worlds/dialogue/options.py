@@ -72,8 +72,13 @@ def days_between(answer: int, count: int, rng: CounterRNG) -> tuple[str, ...]:
     return tuple(options)
 
 
-def pairs(first: Sequence[str], second: Sequence[str], count: int, rng: CounterRNG) -> tuple[str, ...]:
-    """Pairs from two lists that start with the right values, and `UNKNOWN`.
+def pairs(
+    first: tuple[Sequence[str], Sequence[str]],
+    second: tuple[Sequence[str], Sequence[str]],
+    count: int,
+    rng: CounterRNG,
+) -> tuple[str, ...]:
+    """Pairs of two values and `UNKNOWN`; each half comes as (told, newest first; pool).
 
     Cells of a grid are drawn first, and only then which of them is right; so halves that occur often tell nothing.
     """
@@ -82,10 +87,15 @@ def pairs(first: Sequence[str], second: Sequence[str], count: int, rng: CounterR
     size = 2
     while size * size < count:
         size += 1
+    halves = []
+    for told, pool in (first, second):
+        others = [value for value in rng.sample(pool, len(pool)) if value not in told]
+        halves.append([*told, *others][:size])
     cells = rng.sample([(i, j) for i in range(size) for j in range(size)], count - 1)
     right = cells[0]
     rows = [right[0], *(i for i in range(size) if i != right[0])]
     columns = [right[1], *(j for j in range(size) if j != right[1])]
-    options = [UNKNOWN, *(f"{first[rows.index(i)]} and {second[columns.index(j)]}" for i, j in cells)]
+    options = [UNKNOWN]
+    options += [f"{halves[0][rows.index(i)]} and {halves[1][columns.index(j)]}" for i, j in cells]
     rng.shuffle(options)
     return tuple(options)

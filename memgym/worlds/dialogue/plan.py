@@ -13,13 +13,19 @@ from memgym.worlds.dialogue.config import DialogueConfig
 from memgym.worlds.dialogue.lexicon import RELATIVE, Lexicon
 from memgym.worlds.dialogue.log import Log
 
-__all__ = ["MAX_PIECES", "Cast", "plan"]
+__all__ = ["MAX_PIECES", "Cast", "max_updates", "plan"]
 
 MAX_UPDATES = 3  # of one fact
 MAX_PIECES = 5  # of one kind in a collection
 MAX_HOPS = 4
+DISPUTED = 1 / 3  # of the contradictions; of the others, half are no contradiction in the end
 BREAKS = 0.75  # of what depends on something that then changes; until it does, it is asked as well
 NUM_OUTSIDERS = 4  # people who never speak, of whom opinions and claims are told
+
+
+def max_updates(num_sessions: int) -> int:
+    """Changes of one fact, at most: half of the sessions are left for what comes after."""
+    return min(MAX_UPDATES, (num_sessions - 1) // 2)
 
 
 @dataclass(frozen=True)
@@ -100,12 +106,15 @@ class Planner:
                 return
             sessions = self.config.num_sessions
             forget = sessions > 1 and rng.random() < self.config.forget_rate
-            room = min(MAX_UPDATES, sessions - 1 - forget)
-            changes = rng.integer(1, room) if room > 0 and rng.random() < self.config.update_rate else 0
-            if changes or forget:
-                at = self._sessions(rng, 1 + changes + forget)
+            most = max_updates(sessions)
+            changes = rng.integer(1, most) if most and rng.random() < self.config.update_rate else 0
+            if changes:  # the last one at a time that does not tell how many there are
+                last = rng.integer(most, sessions - 1 - forget)
+                at = [*sorted(rng.sample(range(last), changes)), last]
             else:
                 at = [rng.integer(0, max(0, sessions - 2))]
+            if forget:
+                at.append(rng.integer(at[-1] + 1, sessions - 1))
             thread = self.log.open("fact", *key)
             ops = ["assert", *["update"] * changes, *["forget"] * forget]
             values = self._values(rng, key[1], 1 + changes)
@@ -130,7 +139,7 @@ class Planner:
         outside = [(name, slot) for name in self.cast.outsiders for slot in self.words.slots]
         outside = rng.sample(outside, len(outside))
         for _ in range(self._some):
-            key = self._take() if rng.random() < 0.5 else None
+            key = self._take() if rng.random() < DISPUTED else None
             first, second = self._sessions(rng, 2)
             if key is not None:
                 person, slot = key
@@ -211,7 +220,9 @@ class Planner:
         for person, noun in rng.sample(kinds, self._some):
             thread = self.log.open("collection", person, noun)
             pieces = rng.sample(words["kinds"], rng.integer(1, MAX_PIECES))
-            for session, piece in zip(self._sessions(rng, len(pieces)), pieces, strict=True):
+            last = rng.integer(0, self.config.num_sessions - 1)  # says nothing about how many there are
+            at = sorted(rng.integer(0, last) for _ in pieces[1:])
+            for session, piece in zip([*at, last], pieces, strict=True):
                 self.log.add(thread, "collect", session, person, value=piece)
 
     def preferences(self, rng: CounterRNG) -> None:

@@ -61,11 +61,8 @@ class DialogueWorld:
         turns = sum(self.log.layout(s).num_turns for s in range(config.num_sessions))
         told = turns * words.mean_words([*words["smalltalk"], *words["replies"]])
         wanted = max(0.0, config.num_words - told) / Background.words_per_block(words)
-        blocks = round(wanted)
-        return [
-            blocks * (gap + 1) // config.num_sessions - blocks * gap // config.num_sessions
-            for gap in range(config.num_sessions)
-        ]
+        each, more = divmod(round(wanted), config.num_sessions)
+        return [each + (gap < more) for gap in range(config.num_sessions)]
 
     def stream(self) -> Iterator[Item | Question]:
         """Session by session: the turns, the filler, then questions about the world as it is now."""
