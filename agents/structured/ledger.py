@@ -1,0 +1,210 @@
+"""What a structured policy keeps beside the bank: size, attributes and vector of each of its entries, by number."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memgym.agents.bm25 import next_number
+from memgym.agents.handles import handle_of, handles_query, with_handle, without_handle
+from memgym.envs.text import MAX_OPS
+from memgym.memory import entry_nbytes
+from memgym.memory.embed import Embedder
+from memgym.memory.ops import MemoryOp, dump_attrs
+from memgym.memory.policy import MemoryView, Search, Shown
+
+__all__ = ["Ledger"]
+
+Order = Callable[[int], Any]
+"""What entries are evicted by, the smallest first."""
+
+
+@dataclass
+class _Known:
+    """Of one entry."""
+
+    nbytes: int
+    attrs: dict[str, Any]
+
+
+class Ledger:
+    """Plans the operations of one message, within the budget, and finds entries again.
+
+    An entry's number is that of its id, and is written into its text as a handle (`memgym.agents.handles`), so that a
+    SEARCH finds exactly the entries wanted. Between `begin` and `take` the plan is kept in step with the budget: what
+    would not fit is not planned.
+
+    Args:
+        embedder: makes a vector of each entry; None for none.
+    """
+
+    def __init__(self, embedder: Embedder | None = None) -> None:
+        self.embedder = embedder
+        self._known: dict[int, _Known] = {}  # oldest first
+        self._vectors: dict[int, NDArray[np.float16]] = {}
+        self._next = 1
+        self._left = 0
+        self._ops: list[MemoryOp] = []
+        self._shown: dict[int, Shown] = {}
+
+    # ------------------------------------------------------------------ planning
+
+    def begin(self, view: MemoryView) -> None:
+        """Start on a message: what the bank is like now."""
+        self._ops, self._left = [], view.bytes_left
+        self._next = next_number(view, self._next)
+        self._shown = {}
+        for entry in view.entries:
+            number = handle_of(entry["text"])
+            if number is not None and entry["id"] == f"m{number}":
+                self._shown[number] = without_handle(entry)
+        if view.bank is not None:  # others may have deleted or changed what it wrote
+            for number in [number for number in self._known if f"m{number}" not in view.bank]:
+                self._forget(number)
+            for number, known in self._known.items():
+                known.nbytes = view.bank[f"m{number}"]
+
+    def add(
+        self, text: str, attrs: Mapping[str, Any], *, index: str = "", evict: Order | None = None
+    ) -> int | None:
+        """Plan an ADD: its number, None where it does not fit.
+
+        Args:
+            text: of the entry.
+            attrs: of the entry.
+            index: what its vector is made of; by default the text.
+            evict: which entries may go for it, the smallest first; None for none.
+        """
+        number = self._next
+        held = with_handle(text, number)
+        size = entry_nbytes(f"m{number}", held, dump_attrs(attrs))
+        if not self._make_room(size, evict, spare=number):
+            return None
+        self._next += 1
+        self._plan(MemoryOp.add(held, **attrs), size)
+        self._known[number] = _Known(size, dict(attrs))
+        self._shown[number] = {"id": f"m{number}", "text": text, "attrs": dump_attrs(attrs), "score": 0.0}
+        self.embed(number, index or text)
+        return number
+
+    def update(
+        self,
+        number: int,
+        text: str,
+        attrs: Mapping[str, Any],
+        *,
+        index: str | None = "",
+        evict: Order | None = None,
+    ) -> bool:
+        """Plan an UPDATE of an entry's text and of the attributes given; whether it fits.
+
+        Args:
+            number: of the entry.
+            text: from now on.
+            attrs: those that change.
+            index: what its vector is made of; by default the text, and None leaves the vector as it is.
+            evict: as in `add`.
+        """
+        known = self._known[number]
+        merged = {**known.attrs, **attrs}
+        held = with_handle(text, number)
+        size = entry_nbytes(f"m{number}", held, dump_attrs(merged))
+        if not self._make_room(size - known.nbytes, evict, spare=number):
+            return False
+        self._plan(MemoryOp.update(f"m{number}", held, **attrs), size - known.nbytes)
+        known.nbytes, known.attrs = size, merged
+        self._shown[number] = {"id": f"m{number}", "text": text, "attrs": dump_attrs(merged), "score": 0.0}
+        if index is not None:
+            self.embed(number, index or text)
+        return True
+
+    def delete(self, number: int) -> None:
+        """Plan a DELETE."""
+        if len(self._ops) < MAX_OPS:
+            self._plan(MemoryOp.delete(f"m{number}"), -self._known[number].nbytes)
+            self._forget(number)
+
+    def take(self) -> list[MemoryOp]:
+        """The plan."""
+        ops, self._ops = self._ops, []
+        return ops
+
+    def _make_room(self, need: int, evict: Order | None, spare: int) -> bool:
+        """Plan DELETEs until `need` bytes fit; nothing where they cannot."""
+        gone: list[int] = []
+        left = self._left
+        if need > left and evict is not None:
+            for number in sorted(self._known.keys() - {spare}, key=lambda n: (evict(n), n)):
+                gone.append(number)
+                left += self._known[number].nbytes
+                if need <= left:
+                    break
+        if need > left or len(self._ops) + len(gone) >= MAX_OPS:
+            return False
+        for number in gone:
+            self.delete(number)
+        return True
+
+    def _plan(self, op: MemoryOp, nbytes: int) -> None:
+        self._ops.append(op)
+        self._left -= nbytes
+
+    def embed(self, number: int, text: str) -> None:
+        """Make the vector of an entry of this text."""
+        if self.embedder is not None:
+            self._vectors[number] = self.embedder.embed([text])[0].astype(np.float16)
+
+    def _forget(self, number: int) -> None:
+        del self._known[number]
+        self._vectors.pop(number, None)
+        self._shown.pop(number, None)
+
+    # ------------------------------------------------------------------ finding
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def __iter__(self) -> Iterator[int]:
+        """Numbers, oldest first."""
+        return iter(self._known)
+
+    def __contains__(self, number: object) -> bool:
+        return number in self._known
+
+    def attrs(self, number: int) -> Mapping[str, Any]:
+        """The attributes of an entry."""
+        return self._known[number].attrs
+
+    @property
+    def in_view(self) -> Mapping[int, Shown]:
+        """The entries in view, without their handles, and those planned for this message."""
+        return self._shown
+
+    def nearest(self, text: str, k: int, among: Iterable[int] | None = None) -> list[tuple[int, float]]:
+        """The `k` entries whose vectors are nearest to that of `text`, with the cosine, best first."""
+        numbers = [n for n in (self._known if among is None else among) if n in self._vectors]
+        if not numbers or self.embedder is None:
+            return []
+        query = self.embedder.embed([text])[0]
+        table = np.stack([self._vectors[number] for number in numbers]).astype(np.float32)
+        # rounded, since the last bits of a product depend on the machine
+        scores = np.round(table @ query, 5)
+        best = np.argsort(-scores, kind="stable")[:k]
+        return [(numbers[i], float(scores[i])) for i in best]
+
+    def fetch(self, numbers: Sequence[int], search: Search) -> list[Shown]:
+        """These entries, in this order, as far as the bank still has them."""
+        wanted = [number for number in dict.fromkeys(numbers) if number in self._known]
+        if not wanted:
+            return []
+        found = {
+            handle_of(hit["text"]): without_handle(hit) for hit in search(handles_query(wanted), len(wanted))
+        }
+        return [found[number] for number in wanted if number in found]
+
+    def nbytes(self) -> int:
+        """Sizes and numbers, attributes as JSON, vectors."""
+        attrs = sum(len(dump_attrs(known.attrs).encode()) for known in self._known.values())
+        return 16 + 16 * len(self._known) + attrs + sum(v.nbytes for v in self._vectors.values())
