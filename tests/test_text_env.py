@@ -168,6 +168,22 @@ def test_view_shows_the_nearest_entries_where_the_bank_does_not_fit() -> None:
     assert [e["text"] for e in observation["memory"]] == ["Jonas plays chess"]
 
 
+@pytest.mark.parametrize(("view_bytes", "made"), [(4096, 2), (1, 6)])
+def test_view_of_a_bank_that_fits_is_made_again_only_where_the_bank_changed(
+    view_bytes: int, made: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    views: list[str] = []
+    make = Story._memory_view
+    monkeypatch.setattr(Story, "_memory_view", lambda self, text: views.append(text) or make(self, text))
+    env, observation = start(view_bytes=view_bytes)
+    env.step(add("Maya lives in Oslo"))
+    for _ in range(4):
+        observation, *_ = env.step(as_action())
+    assert len(views) == made
+    shown = [entry["text"] for entry in observation["memory"]]
+    assert shown == (["Maya lives in Oslo"] if view_bytes > 1 else [])
+
+
 def test_extractive_reader_answers_from_the_bank_alone() -> None:
     rewards = {}
     for stored in (True, False):

@@ -147,6 +147,7 @@ class TextMemoryEnv(MemoryEnv[dict[str, Any], dict[str, Any]]):
         self._held = {}
         self._events = iter(self._stream(self._key, self.episode))
         self._num_events = 0
+        self._view: tuple[dict[str, Any], ...] | None = None
         self._steps = 0
         self._scores: list[float] = []
         self._num_correct = 0
@@ -324,7 +325,8 @@ class TextMemoryEnv(MemoryEnv[dict[str, Any], dict[str, Any]]):
         self._num_events += 1
         self._searches_left = self.max_searches
         self._hits: tuple[dict[str, Any], ...] = ()
-        self._view: tuple[dict[str, Any], ...] | None = None
+        if self.bank.nbytes > self.view_bytes:  # otherwise all of it is in view, whatever the text
+            self._view = None
         self._found: list[MemoryEntry] | None = None  # what searches on this step have returned
         if isinstance(self._now, Item):
             speaker = f"{self._now.speaker}: " if self._now.speaker else ""

@@ -95,7 +95,8 @@ class AccurateRetrieval(Ability):
 
     def drafts(self, now: int, rng: CounterRNG) -> dict[str, list[Draft]]:
         """One code, or two."""
-        alone, paired = [], []
+        alone: list[tuple[str, str]] = []
+        paired: list[tuple[str, str]] = []
         # a group is for one kind: were a code asked for by itself and with another, it would show in both
         for key in self._keys(now, rng):
             number = self._values.index(self._facts[key].value) // GROUP

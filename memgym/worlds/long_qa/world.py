@@ -97,10 +97,10 @@ class LongQAWorld:
     def chunk(self, index: int) -> Item:
         """Chunk number `index`, from 0; a function of the key and the index alone."""
         told = self.layout.statements.get(index, [])
-        left = self.layout.size(index) - sum(len(one.text.split()) for one in told)
+        left = self.layout.size(index) - sum(one.text.count(" ") + 1 for one in told)
         draw = self._rng.fork(DISTRACTORS, index)
         others = self._distractors(draw, left)
-        left -= sum(len(text.split()) for text in others)
+        left -= sum(text.count(" ") + 1 for text in others)
         sentences = self._bank.fill(self._rng.fork(FILLER, index).key, left)
         for text in others:
             sentences.insert(draw.integer(0, len(sentences)), text)
@@ -114,7 +114,7 @@ class LongQAWorld:
         others = []
         for _ in range(count):
             text = draw.choice(self.abilities).distractor(draw)
-            room -= len(text.split())
+            room -= text.count(" ") + 1
             if room < 0:
                 break
             others.append(text)
