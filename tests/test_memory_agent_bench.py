@@ -364,7 +364,9 @@ def test_the_environment_keeps_memgyms_promises(small: Path) -> None:
     [
         ({"competency": "luck"}, "competency is"),
         ({"sources": ["poetry"]}, r"sources \['poetry'\] begin none of detective_qa, eventqa_full"),
+        ({"sources": "icl"}, "sources is a list"),
         ({"chunk_words": 0}, "chunk_words is"),
+        ({"instructions": "short"}, "instructions is True or False"),
     ],
 )
 def test_a_wrong_argument_is_named(small: Path, kwargs: dict[str, Any], message: str) -> None:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from memgym.core.arguments import check_choice, check_integer
+from memgym.core.arguments import check_choice, check_flag, check_integer
 from memgym.datasets.chunks import chunks
 from memgym.datasets.longmemeval import iso_time
 from memgym.datasets.memoryagentbench import (
@@ -160,6 +160,9 @@ class MemoryAgentBench(TextMemoryEnv):
     ) -> None:
         check_choice("competency", competency, COMPETENCIES)
         check_integer("chunk_words", chunk_words, 1, MAX_CHUNK)
+        check_flag("instructions", instructions)
+        if isinstance(sources, str):
+            raise ValueError(f"sources is a list of beginnings of names, not the text {sources!r}.")
         super().__init__(
             memory_budget=memory_budget,
             view_bytes=view_bytes,
