@@ -9,6 +9,7 @@ t / z (`widen`).
 """
 
 import hashlib
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -131,7 +132,7 @@ def iqm_draws(values: ArrayLike, counts: ArrayLike) -> Floats:
     upto = np.zeros(counts.shape[1], dtype=np.int64 if total > 30_000 else np.int16)
     inside, part = np.empty_like(upto), np.empty(counts.shape[1])
     out = np.full(counts.shape[1], values[order[-1]] * (high - low))
-    for i, following in zip(order[:-1], order[1:], strict=True):
+    for i, following in itertools.pairwise(order):
         upto += counts[i]
         step = values[following] - values[i]
         if step == 0 or upto.max() <= low:

@@ -19,7 +19,8 @@
     │   └── CassetteCorrupt     a recording that cannot be read (also a ValueError)
     └── ResultError
         ├── ResultInvalid    a result bundle that cannot be read (also a ValueError)
-        └── ResultMismatch   a result bundle that does not replay to its own numbers
+        ├── ResultMismatch   a result bundle that does not replay to its own numbers
+        └── SubmissionRefused  a result that a leaderboard does not take
 
 The command line prints the message of a ``MemgymError`` and exits with 1; it never shows a stack trace
 for one.
@@ -35,6 +36,7 @@ __all__ = [
     "ResultError",
     "ResultInvalid",
     "ResultMismatch",
+    "SubmissionRefused",
     "UnknownName",
 ]
 
@@ -85,3 +87,7 @@ class ResultInvalid(ResultError, ValueError):
 
 class ResultMismatch(ResultError):
     """A result bundle whose numbers are not what its own actions give."""
+
+
+class SubmissionRefused(ResultError):
+    """A result that a leaderboard does not take, with the reason."""

@@ -5,20 +5,20 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from memgym.cli.progress import progress
+from memgym.cli.submit import play_again
 from memgym.core.result import find_bundles
 from memgym.core.verify import verify as replay
+from memgym.datasets.base import cache_dir
 from memgym.registry import load_object
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Build the page that compares results.", no_args_is_help=True)
-
-
-@app.callback()
-def main() -> None:
-    """Build the page that compares results."""
+app = typer.Typer(
+    help="Build the page that compares results, and check what is submitted.", no_args_is_help=True
+)
 
 
 @app.command()
@@ -48,5 +48,28 @@ def build(
             done += 1
             report(done, total, folder.name)
 
-        index = build_site(results, out, None if no_verify else check)
+        index = build_site(results, out, None if no_verify else check, cache_dir() / "leaderboard")
     Console().print(f"Page: {index.resolve().as_uri()}", soft_wrap=True, highlight=False)
+
+
+@app.command("check")
+def check_(
+    proposed: Annotated[Path, typer.Argument(help="Folder of submissions as a pull request would have it.")],
+    accepted: Annotated[Path, typer.Argument(help="Folder of submissions as it is.")],
+) -> None:
+    """Check what a pull request adds to the submissions; exit with 1 where it is not taken.
+
+    Nothing that is there may change. What is new is checked as by `memgym submit`, one by one.
+
+    [dim]Example:[/dim]
+
+        memgym leaderboard check pull-request/leaderboard/submissions leaderboard/submissions
+    """
+    console = Console(soft_wrap=True, highlight=False)
+    found = 0
+    for folder in load_object("memgym.leaderboard.submission:check_pull_request")(
+        proposed, accepted, play_again
+    ):
+        found += 1
+        console.print(f"[green]good[/green] {escape(str(folder.relative_to(proposed)))}")
+    console.print(f"{found} new submissions, all good." if found else "No new submission.")

@@ -8,6 +8,7 @@ from memgym.cli.judge import judge
 from memgym.cli.leaderboard import app as leaderboard
 from memgym.cli.listing import list_names
 from memgym.cli.play import play
+from memgym.cli.submit import submit
 from memgym.cli.train import plot, train
 from memgym.cli.verify import verify
 
@@ -25,6 +26,7 @@ app.command("train")(train)
 app.command("plot")(plot)
 app.command("evaluate")(evaluate)
 app.command("verify")(verify)
+app.command("submit")(submit)
 app.command("judge")(judge)
 app.add_typer(data, name="data")
 app.add_typer(leaderboard, name="leaderboard")

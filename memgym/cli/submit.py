@@ -1,0 +1,63 @@
+"""``memgym submit``: check a result and put it among the submissions."""
+
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from memgym.core import evaluate
+from memgym.core.result import read_bundle
+from memgym.core.suites import get_suite
+from memgym.errors import SubmissionRefused
+from memgym.registry import load_object
+
+__all__ = ["play_again", "submit"]
+
+SUBMISSIONS = Path("leaderboard/submissions")
+
+
+def submit(
+    result: Annotated[Path, typer.Argument(help="A result bundle that `memgym evaluate` wrote.")],
+    to: Annotated[
+        Path, typer.Option("--to", help="Folder of submissions in a checkout of memgym.")
+    ] = SUBMISSIONS,
+    check_only: Annotated[bool, typer.Option("--check", help="Only say whether it would be taken.")] = False,
+) -> None:
+    """Check a result as the leaderboard does, and copy it to its place among the submissions.
+
+    Every action is replayed. Nothing is sent anywhere: what to do next is printed.
+
+    [dim]Examples:[/dim]
+
+        memgym submit results/my-agent
+
+        memgym submit results/my-agent --check
+    """
+    console = Console(soft_wrap=True, highlight=False)
+    if check_only:
+        bundle = load_object("memgym.leaderboard.submission:check_submission")(result, to, play_again)
+        name = escape(bundle.header["agent"]["name"])
+        console.print(f"[green]good[/green] {name}: {len(bundle.episodes)} episodes replayed.")
+        return
+    place = load_object("memgym.leaderboard.submission:submit")(result, to, play_again)
+    console.print(f"[green]submitted[/green] {escape(str(place))}")
+    console.print(f"Look at it: memgym leaderboard build {escape(str(place.parents[1]))} --out site")
+    console.print("Then open a pull request that adds this folder and nothing else:")
+    console.print(f"  git switch -c submit-{escape(place.parent.name)}")
+    console.print(f"  git add {escape(str(place))} && git commit -m 'Submit {escape(place.parent.name)}'")
+
+
+def play_again(bundle: Any) -> None:
+    """Play the registered agent of a result again, and refuse the result where it did something else."""
+    refuse = load_object("memgym.leaderboard.submission:refuse_unless_same")
+    name = bundle.header["agent"]["name"]
+    if name not in load_object("memgym.agents:AGENTS"):  # a name in a stranger's file imports nothing
+        raise SubmissionRefused(f"{name!r} is no reference agent of memgym; its card's kind is another.")
+    spec = evaluate.AgentSpec(name)
+    with tempfile.TemporaryDirectory() as out:
+        suite = get_suite(bundle.header["suite"])
+        (folder,) = evaluate.run([evaluate.plan(spec, suite, Path(out))])
+        refuse(bundle, read_bundle(folder))
