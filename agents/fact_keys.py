@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from memgym.agents.bm25 import next_number, op_nbytes
 from memgym.agents.fact_relations import RELATIONS, TEMPLATES
+from memgym.agents.handles import handles_query, with_handle, without_handle
 from memgym.agents.policy_agent import PolicyAgent
 from memgym.core.agent import AgentCard
 from memgym.envs.text import MAX_K, MAX_OPS
@@ -52,8 +53,8 @@ def parse_fact(sentence: str) -> Fact | None:
 class FactKeysPolicy(MemoryPolicy):
     """One entry a key (subject, relation): ADD at first, UPDATE when a newer fact has the same key.
 
-    An entry's text ends in a number made from its subject, so that searching for the number finds all that is
-    known of a subject and nothing else. A question is answered by walking from the subject that it names, one
+    An entry's handle is made from its subject, so that one search finds all that is known of a subject and nothing
+    else. A question is answered by walking from the subject that it names, one
     search a hop, along relations that its words call for. What fits no template is stored as it is; what does not
     fit the budget, or is beyond the operations of one action, is left out.
     """
@@ -89,8 +90,8 @@ class FactKeysPolicy(MemoryPolicy):
         hits = []
         for _ in range(MAX_HOPS):
             frontier = dict.fromkeys(path.at for path in paths)
-            hits = search(" ".join(f"s{_hash(at)}" for at in [*frontier][:MAX_FRONTIER]), MAX_K)
-            facts = [fact for hit in hits if (fact := parse_fact(hit["text"].rpartition(" #s")[0]))]
+            hits = search(handles_query(map(_hash, [*frontier][:MAX_FRONTIER])), MAX_K)
+            facts = [fact for hit in hits if (fact := parse_fact(without_handle(hit)["text"]))]
             paths = [
                 longer
                 for path in paths
@@ -117,7 +118,7 @@ class FactKeysPolicy(MemoryPolicy):
         else:
             subject = _hash(fact.subject.lower())
             op, key = (
-                MemoryOp.add(f"{sentence} #s{subject}"),
+                MemoryOp.add(with_handle(sentence, subject)),
                 _hash(f"{fact.subject.lower()}|{fact.relation}"),
             )
             if key in self._entries:

@@ -1,11 +1,12 @@
 """What a published memory system is: a policy that decides the operations. The engine carries them out."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
+from memgym.memory.lexical import content_words
 from memgym.memory.ops import MemoryOp
 
 __all__ = ["MemoryPolicy", "MemoryView", "Message", "ReadResult", "Search", "Shown"]
@@ -13,8 +14,17 @@ __all__ = ["MemoryPolicy", "MemoryView", "Message", "ReadResult", "Search", "Sho
 Shown = Mapping[str, Any]
 """An entry as an observation shows it: ``id``, ``text``, ``attrs`` (JSON) and ``score``."""
 
-Search = Callable[[str, int], Sequence[Shown]]
-"""(query, k) -> entries, best first."""
+
+class Search(Protocol):
+    """What a policy asks the bank with."""
+
+    def __call__(self, query: str, k: int = 10, **how: Any) -> Sequence[Shown]:
+        """The `k` entries nearest to `query`, best first.
+
+        In an extended bank, ``near="m3"`` asks for the neighbourhood of an entry, and ``views`` and ``valid_at`` say
+        how to search (`memgym.memory.retrieval.answer_search`).
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +46,13 @@ class MemoryView:
         bytes_left: what the budget still takes.
         bank: bytes of every entry by id, oldest first, where others write to the bank too, as in a library;
             None where only this policy does, which then knows them itself.
+        next_id: the id that the next new entry gets, in a library; ``""`` where the policy counts them itself.
     """
 
     entries: Sequence[Shown]
     bytes_left: int
     bank: MappingProxyType[str, int] | None = None
+    next_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +80,12 @@ class MemoryPolicy(ABC):
         """Operations to carry out for one new message."""
 
     def read(self, question: Message, search: Search) -> ReadResult:
-        """Find what answers `question`; by default the ten nearest entries.
+        """Find what answers `question`; by default the ten entries nearest to its content words.
 
         It may be called again for the same question, with the results of earlier searches at hand, and must
         then ask for the same searches in the same order.
         """
-        return ReadResult(search(question.text, 10))
+        return ReadResult(search(" ".join(content_words(question.text)), 10))
 
     def consolidate(self, view: MemoryView) -> list[MemoryOp]:
         """Operations that tidy the bank between messages; by default none."""
