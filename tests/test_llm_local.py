@@ -54,7 +54,7 @@ def bytes_tokenizer(template: str | None = None) -> Any:
     return fast
 
 
-@pytest.fixture(scope="module", params=["gpt2", "llama"])
+@pytest.fixture(scope="module", params=["llama"])
 def make(request: pytest.FixtureRequest) -> Callable[..., LocalClient]:
     tokenizer = bytes_tokenizer(TEMPLATE)
     sizes = {"vocab_size": len(tokenizer), "bos_token_id": tokenizer.bos_token_id}
@@ -96,6 +96,7 @@ def by_hand(client: LocalClient, text: str, tokens: int) -> str:
     return client.tokenizer.decode(ids[0, start:], skip_special_tokens=True)
 
 
+@pytest.mark.parametrize("make", ["gpt2", "llama"], indirect=True)  # absolute and rotary positions
 def test_a_batch_of_different_lengths_decodes_as_each_alone(make: Callable[..., LocalClient]) -> None:
     texts = ["a", "a longer question", "hm?", "x" * 60]
     client = make(batch=3)
@@ -121,7 +122,7 @@ def test_the_bound_on_tokens_ends_a_generation(make: Callable[..., LocalClient])
 
 def test_an_end_token_ends_an_answer_and_is_not_shown(make: Callable[..., LocalClient]) -> None:
     client = make()
-    hot = [ask("a", temperature=50.0, seed=seed, max_tokens=64) for seed in range(40)]
+    hot = [ask("a", temperature=50.0, seed=seed, max_tokens=64) for seed in range(24)]
     ended = [answer for answer in client.complete_many(hot) if answer.finish == "stop"]
     assert ended
     assert all(answer.usage.completion_tokens <= 64 and "</s>" not in answer.text for answer in ended)
@@ -236,7 +237,6 @@ def served(make: Callable[..., LocalClient], tmp_path: Path) -> Iterator[tuple[s
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("make", ["llama"], indirect=True)
 def test_a_real_server_gives_what_the_model_gives_here(
     make: Callable[..., LocalClient], served: tuple[str, str]
 ) -> None:

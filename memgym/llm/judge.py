@@ -6,6 +6,7 @@ its verdicts can be checked offline by anyone. Judges err: on LoCoMo the usual o
 are deliberately vague and wrong, by the audit github.com/dial481/locomo-audit.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -75,7 +76,7 @@ class Judgement:
     reason: str = ""
 
 
-class Judge:
+class Judge(ABC):
     """Judges answers by a model's verdict; a subclass says by which rules.
 
     Args:
@@ -90,9 +91,9 @@ class Judge:
         """``judge:<model>``."""
         return f"judge:{self.llm.client.model}"
 
+    @abstractmethod
     def step(self, type: str) -> Step[JudgeInput, Any]:
         """The rules for a type of question."""
-        raise NotImplementedError
 
     def judges(self, one: ToJudge) -> bool:
         """Whether its rules are meant for this question."""
@@ -143,7 +144,11 @@ class LocomoJudge(Judge):
 
 LONGMEMEVAL = {
     rules: Step(
-        f"judge_longmemeval_{rules}", JudgeInput, JudgeLabel, load_prompt(f"judge_longmemeval_{rules}")
+        f"judge_longmemeval_{rules}",
+        JudgeInput,
+        JudgeLabel,
+        load_prompt(f"judge_longmemeval_{rules}"),
+        max_tokens=32,
     )
     for rules in ("default", "temporal", "update", "preference", "abstention")
 }

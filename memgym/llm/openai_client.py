@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from threading import BoundedSemaphore
-from typing import Any
+from typing import Any, NamedTuple
 
 from memgym.errors import DependencyMissing
 from memgym.llm.budget import LLMBudget, guess_tokens
@@ -33,6 +33,13 @@ class _Transient(Exception):
     def __init__(self, reason: str, retry_after_s: float | None = None) -> None:
         super().__init__(reason)
         self.retry_after_s = retry_after_s
+
+
+class _Dialect(NamedTuple):
+    """What a server is known to take."""
+
+    form: int = 0  # of FORMATS
+    bound: str = "max_tokens"
 
 
 class _Adapted(Exception):
@@ -94,8 +101,7 @@ class OpenAIClient(Client):
         self.prices = prices
         self.budget = budget or LLMBudget()
         self.extra = dict(extra or {})
-        self._format = 0
-        self._limit = "max_tokens"
+        self._dialect = _Dialect()
         self._connect()
 
     def complete_many(self, requests: Sequence[LLMRequest]) -> list[Completion | LLMError]:
@@ -125,12 +131,11 @@ class OpenAIClient(Client):
             import httpx
         except ImportError:
             raise DependencyMissing.for_extra("httpx", "llm", "A client of an LLM server") from None
+        # certificates are read only where they are used: it takes longer than a local server's answer
         self._http = httpx.Client(
             timeout=self.timeout_s,
             headers={"User-Agent": "memgym"},
-            verify=self.base_url.startswith(
-                "https"
-            ),  # reading the certificates takes longer than a local answer
+            verify=self.base_url.startswith("https"),
         )
         weakref.finalize(self, self._http.close)  # whoever lets go of a client does not always close it
         not_reached = httpx.ConnectError, httpx.ConnectTimeout
@@ -171,17 +176,17 @@ class OpenAIClient(Client):
         return self.backoff_s * 2**retries * spread
 
     def _attempt(self, request: LLMRequest) -> Completion:
-        form = self._format
+        dialect = self._dialect  # another thread may change it meanwhile
         most = guess_tokens(request.nchars), request.max_tokens
         self.budget.reserve(sum(most), self._cost(*most))
         spent = most  # what the attempt counts as, until more is known
         not_reached, too_slow, broken = self._errors
         try:
             with self._slots:
-                status, retry_after, raw = self._post(self._body(request, form))
+                status, retry_after, raw = self._post(self._body(request, dialect))
             if status != 200:
                 spent = 0, 0
-                self._raise_for(status, retry_after, raw, request, form)
+                self._raise_for(status, retry_after, raw, request, dialect)
             completion = _read(raw, request, self.model)
             spent = completion.usage.prompt_tokens, completion.usage.completion_tokens
             return completion
@@ -198,19 +203,20 @@ class OpenAIClient(Client):
     def _cost(self, prompt_tokens: int, completion_tokens: int) -> float:
         return (prompt_tokens * self.prices[0] + completion_tokens * self.prices[1]) / 1e6
 
-    def _body(self, request: LLMRequest, form: int) -> dict[str, Any]:
+    def _body(self, request: LLMRequest, dialect: _Dialect) -> dict[str, Any]:
+        form = FORMATS[dialect.form]
         body: dict[str, Any] = {
             "model": self.model,
             "messages": [_wire(message) for message in request.messages],
-            self._limit: request.max_tokens,
+            dialect.bound: request.max_tokens,
             "temperature": request.temperature,
             "seed": request.seed,
         }
         if request.tools:
             body["tools"] = list(request.tools)
-        if request.schema is not None and FORMATS[form]:
-            asked: dict[str, Any] = {"type": FORMATS[form]}
-            if FORMATS[form] == "json_schema":
+        if request.schema is not None and form:
+            asked: dict[str, Any] = {"type": form}
+            if form == "json_schema":
                 named = {"name": request.step or "answer", "schema": request.schema, "strict": True}
                 asked["json_schema"] = named
             body["response_format"] = asked
@@ -234,17 +240,17 @@ class OpenAIClient(Client):
             return answer.status_code, answer.headers.get("retry-after"), bytes(raw)
 
     def _raise_for(
-        self, status: int, retry_after: str | None, raw: bytes, request: LLMRequest, form: int
+        self, status: int, retry_after: str | None, raw: bytes, request: LLMRequest, dialect: _Dialect
     ) -> None:
         said = _plain(raw)
         if status in BUSY or status >= 500:
             raise _Transient(f"status {status}: {said}", _seconds(retry_after))
         if status in (400, 422):
-            if request.schema is not None and FORMATS[form] and "response_format" in said:
-                self._format = max(self._format, form + 1)
+            if request.schema is not None and FORMATS[dialect.form] and b"response_format" in raw:
+                self._dialect = dialect._replace(form=dialect.form + 1)
                 raise _Adapted
-            if self._limit == "max_tokens" and "max_completion_tokens" in said:
-                self._limit = "max_completion_tokens"
+            if dialect.bound == "max_tokens" and b"max_completion_tokens" in raw:
+                self._dialect = dialect._replace(bound="max_completion_tokens")
                 raise _Adapted
         hint = f" Set {self.api_key_env} to a valid key." if status in (401, 403) else ""
         raise LLMRefused(f"{self.model!r} at {self.base_url}: status {status}: {said}.{hint}")
