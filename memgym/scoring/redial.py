@@ -5,7 +5,6 @@ An answer names films, one a line; each becomes the film of the catalogue whose 
 
 import re
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 
 import numpy as np
 
@@ -14,6 +13,7 @@ __all__ = ["Catalogue", "film_name", "recommended_names", "redial_recall_at_k"]
 BRACKETS = re.compile(r"\([^()]*\)")
 NUMBERING = re.compile(r"^\d+[.)、]?\s*[-—–]?\s*")
 MAX_NAMES = 20  # what a question asks for; an answer's further lines are not looked at
+MAX_KEPT = 4096  # names whose film is kept
 MAX_LENGTH = 200  # characters of a recommended name; a longer line names no film
 
 
@@ -61,13 +61,17 @@ class Catalogue:
         self._codes = np.zeros((width, len(lowered)), np.int32)  # one column a name: a row is read at a time
         for i, name in enumerate(lowered):
             self._codes[: len(name), i] = [ord(letter) for letter in name]
-        self._nearest = lru_cache(maxsize=4096)(self._search)
+        self._found: dict[str, int] = {}  # an answer is scored at three cutoffs, and films recur
 
     def nearest(self, name: str) -> str:
         """The film with the smallest edit distance (Levenshtein, case aside) to `name`."""
         name = name.lower()
-        place = self._exact.get(name)
-        return self.names[self._nearest(name) if place is None else place]
+        place = self._exact.get(name, self._found.get(name))
+        if place is None:
+            if len(self._found) >= MAX_KEPT:
+                self._found.clear()
+            place = self._found[name] = self._search(name)
+        return self.names[place]
 
     def _search(self, name: str) -> int:
         width, count = self._codes.shape
