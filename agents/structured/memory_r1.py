@@ -1,0 +1,133 @@
+"""Memory-R1: a manager that decides an operation for every fact, and an answerer that selects before it answers.
+
+Yan et al. 2025, arXiv 2508.19828. The two are trained by reinforcement there; here they are whoever `llm` names.
+"""
+
+from memgym.agents.policy_agent import PolicyAgent
+from memgym.agents.structured.ledger import Ledger
+from memgym.agents.structured.steps_facts import (
+    DECIDE_OPS,
+    DISTIL,
+    EXTRACT_FACTS,
+    Decision,
+    DecisionInput,
+    DistilInput,
+    KeptFact,
+    Said,
+)
+from memgym.core.agent import AgentCard
+from memgym.core.arguments import check_integer
+from memgym.llm import LLM, make_llm
+from memgym.memory.embed import Embedder, HashingEmbedder
+from memgym.memory.ops import MemoryOp
+from memgym.memory.policy import MemoryPolicy, MemoryView, Message, ReadResult, Search
+
+__all__ = ["MemoryR1Policy", "memory_r1"]
+
+
+class MemoryR1Policy(MemoryPolicy):
+    """Facts are extracted, each is compared with its nearest memories of the same speaker, and an operation decided.
+
+    Args:
+        llm: carries out `EXTRACT_FACTS`, `DECIDE_OPS` and `DISTIL`.
+        embedder: makes the vectors that memories are compared by.
+        candidates: memories that a fact is compared with.
+        hits: memories that are found for a question, before the selection.
+        manager: whether operations are decided; without, every fact is added.
+        distillation: whether memories are selected before the answer; without, all that were found are read.
+    """
+
+    def __init__(
+        self,
+        llm: LLM,
+        embedder: Embedder,
+        *,
+        candidates: int = 10,
+        hits: int = 60,
+        manager: bool = True,
+        distillation: bool = True,
+    ) -> None:
+        check_integer("candidates", candidates, 1, 100)
+        check_integer("hits", hits, 1, 100)
+        self.llm, self.candidates, self.hits = llm, candidates, hits
+        self.manager, self.distillation = manager, distillation
+        self.ledger = Ledger(embedder)
+
+    def write(self, message: Message, view: MemoryView) -> list[MemoryOp]:
+        """What the manager decides for each fact; the oldest memories go where there is no room."""
+        self.ledger.begin(view)
+        said = Said(text=message.text, speaker=message.speaker, time=message.time)
+        for fact in self.llm.run(EXTRACT_FACTS, said).output.facts:
+            if not self.manager:
+                self._carry_out(Decision(event="ADD", text=fact), message)
+                continue
+            x = DecisionInput(fact=fact, memories=self._candidates(fact, message.speaker))
+            for decision in self.llm.run(DECIDE_OPS, x).output.operations:
+                self._carry_out(decision, message)
+        return self.ledger.take()
+
+    def _candidates(self, fact: str, speaker: str) -> tuple[KeptFact, ...]:
+        """The nearest memories of the same speaker that are in view, without the speaker's name."""
+        view = self.ledger.in_view
+        same = [number for number in view if self.ledger.attrs(number).get("speaker", "") == speaker]
+        near = self.ledger.nearest(fact, self.candidates, among=same)
+        prefix = f"{speaker}: " if speaker else ""
+        return tuple(KeptFact(number=n, text=view[n]["text"].removeprefix(prefix)) for n, _ in near)
+
+    def _carry_out(self, decision: Decision, message: Message) -> None:
+        ledger = self.ledger
+        prefix = f"{message.speaker}: " if message.speaker else ""
+        attrs = {"time": message.time} if message.time else {}
+        if decision.event == "ADD":
+            speaker = {"speaker": message.speaker} if message.speaker else {}
+            ledger.add(prefix + decision.text, {**attrs, **speaker}, index=decision.text, evict=_oldest)
+        elif decision.event == "UPDATE" and decision.number in ledger:
+            ledger.update(decision.number, prefix + decision.text, attrs, index=decision.text, evict=_oldest)
+        elif decision.event == "DELETE" and decision.number in ledger:
+            ledger.delete(decision.number)
+
+    def read(self, question: Message, search: Search) -> ReadResult:
+        """The nearest memories, or those of them that the answerer selects."""
+        near = [number for number, _ in self.ledger.nearest(question.text, self.hits)]
+        found = self.ledger.fetch(near, search)
+        if not self.distillation or not found:
+            return ReadResult(found)
+        memories = tuple(KeptFact(number=int(hit["id"][1:]), text=hit["text"]) for hit in found)
+        kept = self.llm.run(DISTIL, DistilInput(question=question.text, memories=memories)).output.numbers
+        by_number = {int(hit["id"][1:]): hit for hit in found}
+        return ReadResult([by_number[number] for number in dict.fromkeys(kept)])
+
+    def nbytes(self) -> int:
+        """Its ledger."""
+        return self.ledger.nbytes()
+
+
+def _oldest(number: int) -> int:
+    return number
+
+
+def memory_r1(llm: str = "rules", manager: bool = True, distillation: bool = True) -> PolicyAgent:
+    """Memory-R1's pipeline over the environment's bank.
+
+    Args:
+        llm: who carries out its steps, as `memgym.llm.make_llm` names it.
+        manager: see `MemoryR1Policy`.
+        distillation: see `MemoryR1Policy`.
+    """
+    backend = make_llm(llm)
+    card = AgentCard(
+        name="memory-r1",
+        kind="llm" if llm != "rules" else "scripted",
+        description="Decides ADD, UPDATE, DELETE or NOOP for every fact, and selects memories before it answers.",
+        url="https://arxiv.org/abs/2508.19828",
+        config={"llm": llm, "manager": manager, "distillation": distillation},
+        extra={
+            "steps": backend.card(EXTRACT_FACTS, DECIDE_OPS, DISTIL),
+            "deviations": "Not trained. Vectors hash pieces of words. Candidates come from the entries in view. The "
+            "oldest memories go where the budget is full; the paper keeps all.",
+        },
+    )
+    return PolicyAgent(
+        card,
+        lambda: MemoryR1Policy(backend, HashingEmbedder(256), manager=manager, distillation=distillation),
+    )
