@@ -51,7 +51,7 @@ def test_nothing_is_refused_under_any_budget(name: str, budget: int) -> None:
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_is_a_store_as_well(name: str) -> None:
     store = MemoryStore(MemoryEngine(), make_agent(name).make_policy())
-    for text in ("I live in Oslo.", "My sister plays the cello.", "I moved to Bergen last week."):
+    for text in ("I live in Oslo.", "My sister plays the cello.", "Actually, I live in Bergen now."):
         store.add(text, speaker="Maya", time="2024-05-01T10:00")
     found = store.read("Where does Maya live?")
     assert any("Bergen" in hit["text"] for hit in found.hits) or "Bergen" in (found.answer or "")

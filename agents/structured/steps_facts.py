@@ -112,7 +112,7 @@ def first_person_sentences(x: Said) -> Facts:
 
 
 def decide_by_words(x: DecisionInput) -> Decisions:
-    """By content words: the same ones, NOOP; an end, or a request to forget, DELETE; the same thing, UPDATE; else ADD.
+    """By content words: the same ones, NOOP; an end or a request to forget, DELETE; the same thing, UPDATE; else ADD.
 
     Where one can do a thing with several objects ("adopted Buddy", "adopted Scout"), an UPDATE names both.
     """
