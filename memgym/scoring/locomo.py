@@ -12,7 +12,7 @@ from typing import Any
 
 from memgym.errors import DependencyMissing
 
-__all__ = ["CATEGORIES", "load_stemmer", "locomo_f1", "locomo_score", "scored_gold"]
+__all__ = ["CATEGORIES", "load_stemmer", "locomo_f1", "locomo_score", "locomo_stems", "scored_gold"]
 
 CATEGORIES = {
     1: "1-multi-hop",
@@ -49,8 +49,8 @@ def locomo_score(category: int, prediction: str, gold: str | int) -> float:
     gold = scored_gold(category, gold)
     if category != 1:
         return locomo_f1(prediction, gold)
-    guesses = [_stems(part) for part in dict.fromkeys(prediction.split(","))]
-    parts = [_stems(part) for part in gold.split(",")]
+    guesses = [locomo_stems(part) for part in dict.fromkeys(prediction.split(","))]
+    parts = [locomo_stems(part) for part in gold.split(",")]
     return sum(max(_f1(guess, part) for guess in guesses) for part in parts) / len(parts)
 
 
@@ -63,7 +63,7 @@ def locomo_f1(prediction: str, gold: str) -> float:
     >>> locomo_f1("salt and peppers", "the salt, a pepper")
     1.0
     """
-    return _f1(_stems(prediction), _stems(gold))
+    return _f1(locomo_stems(prediction), locomo_stems(gold))
 
 
 def scored_gold(category: int, gold: str | int) -> str:
@@ -79,7 +79,12 @@ def _f1(guess: Counter[str], gold: Counter[str]) -> float:
     return 2 * precision * recall / (precision + recall)
 
 
-def _stems(text: str) -> Counter[str]:
+def locomo_stems(text: str) -> Counter[str]:
+    """The Porter stems of a text as LoCoMo normalises it, with how often each occurs.
+
+    Raises:
+        DependencyMissing: NLTK is not installed.
+    """
     # commas go with the other punctuation: "1,000" is one token, "red,blue" too
     words = ARTICLES.sub(" ", text.lower().translate(PUNCTUATION)).split()
     return Counter(_stem(word) for word in words)
