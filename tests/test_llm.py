@@ -58,7 +58,9 @@ class Scripted(Client):
         self.reserved = tuple(reserved)
         self.asked: list[LLMRequest] = []
 
-    def complete_many(self, requests: Sequence[LLMRequest]) -> list[Completion | LLMError]:
+    def complete_many(
+        self, requests: Sequence[LLMRequest], on_answer: Any = None
+    ) -> list[Completion | LLMError]:
         return [self._answer(request) for request in requests]
 
     def _answer(self, request: LLMRequest) -> Completion | LLMError:

@@ -619,6 +619,30 @@ def test_errors_are_not_recorded(server: Server, connect: Any, tmp_path: Path) -
     assert tape.complete(ask()).text == "hello"
 
 
+def test_each_answer_is_in_the_file_as_soon_as_it_is_there(
+    server: Server, connect: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "tape.jsonl"
+    lines: list[int] = []
+
+    def counts(handler: Handler, body: dict[str, Any]) -> None:
+        lines.append(path.read_bytes().count(b"\n") if path.exists() else 0)
+        echoes(handler, body)
+
+    server.script = [counts]
+    tape = Cassette(path, connect(concurrency=1))
+    tape.complete_many([ask(str(i)) for i in range(4)])
+    assert lines == [0, 1, 2, 3]
+    assert len(pickle.loads(pickle.dumps(tape))) == 4
+
+
+def test_a_request_that_comes_twice_is_asked_once(server: Server, connect: Any, tmp_path: Path) -> None:
+    path = tmp_path / "tape.jsonl"
+    first, second = Cassette(path, connect()).complete_many([ask(), ask()])
+    assert first == second
+    assert (len(server.requests), path.read_bytes().count(b"\n")) == (1, 1)
+
+
 def test_a_run_killed_while_writing_goes_on(server: Server, connect: Any, tmp_path: Path) -> None:
     server.script = [echoes]
     path = tmp_path / "tape.jsonl"

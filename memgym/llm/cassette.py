@@ -9,12 +9,12 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
-from itertools import islice
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from memgym.llm.errors import CassetteCorrupt, CassetteMiss, LLMError
-from memgym.llm.messages import Client, Completion, LLMRequest, ToolCall
+from memgym.llm.messages import Client, Completion, LLMRequest, OnAnswer, ToolCall
 from memgym.llm.usage import Usage
 
 __all__ = ["Cassette"]
@@ -43,6 +43,7 @@ class Cassette(Client):
         self.path = Path(path)
         self.client = client
         self._answers: dict[str, Completion] = {}
+        self._lock = Lock()
         models: dict[str, None] = {}
         if client is None and not self.path.is_file():
             raise CassetteMiss(f"there is no cassette {self.path}; record one with Cassette(path, client).")
@@ -56,7 +57,7 @@ class Cassette(Client):
             if client is not None and whole < self.path.stat().st_size:
                 os.truncate(self.path, whole)
         if client is not None:
-            self.model, self.reserved, self.batch = client.model, client.reserved, client.batch
+            self.model, self.reserved = client.model, client.reserved
         elif model or len(models) == 1:
             self.model = model or next(iter(models))
         else:
@@ -64,36 +65,53 @@ class Cassette(Client):
                 f"{self.path} holds answers of {sorted(models)}: say which model to replay."
             )
 
-    def complete_many(self, requests: Sequence[LLMRequest]) -> list[Completion | LLMError]:
+    def complete_many(
+        self, requests: Sequence[LLMRequest], on_answer: OnAnswer | None = None
+    ) -> list[Completion | LLMError]:
         """Answer from the file, or ask and record."""
         keys = [request.digest(self.model) for request in requests]
         missing = {
             key: request for key, request in zip(keys, requests, strict=True) if key not in self._answers
         }
-        failed: dict[str, LLMError] = {}
-        todo = iter(missing.items())
-        while some := list(
-            islice(todo, self.batch)
-        ):  # in small groups, so that a killed run keeps the others
-            if self.client is None:
-                failed |= {key: self._miss(key, request) for key, request in some}
-                continue
-            outcomes = self.client.complete_many([request for _, request in some])
-            for (key, request), outcome in zip(some, outcomes, strict=True):
-                if isinstance(outcome, LLMError):
-                    failed[key] = outcome
-                else:
-                    self._answers[key] = outcome
-                    self._append(key, request, outcome)
-        return [failed[key] if key in failed else self._answers[key] for key in keys]
+        failed = self._ask(missing) if missing else {}
+        outcomes = [failed[key] if key in failed else self._answers[key] for key in keys]
+        if on_answer is not None:
+            for i, outcome in enumerate(outcomes):
+                on_answer(i, outcome)
+        return outcomes
 
     def close(self) -> None:
         """Close the client."""
         if self.client is not None:
             self.client.close()
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _lock=Lock())
+
     def __len__(self) -> int:
         return len(self._answers)
+
+    def _ask(self, missing: dict[str, LLMRequest]) -> dict[str, LLMError]:
+        """Ask for what the file lacks and record it; return what failed."""
+        if self.client is None:
+            return {key: self._miss(key, request) for key, request in missing.items()}
+        keys, requests = list(missing), list(missing.values())
+
+        def record(i: int, outcome: Completion | LLMError) -> None:
+            with self._lock:
+                if isinstance(outcome, Completion) and keys[i] not in self._answers:
+                    self._append(keys[i], requests[i], outcome)
+                    self._answers[keys[i]] = outcome
+
+        outcomes = self.client.complete_many(requests, record)  # as they come: a killed run keeps them
+        for i, outcome in enumerate(outcomes):
+            record(i, outcome)
+        return {
+            key: outcome for key, outcome in zip(keys, outcomes, strict=True) if isinstance(outcome, LLMError)
+        }
 
     def _miss(self, key: str, request: LLMRequest) -> CassetteMiss:
         return CassetteMiss(

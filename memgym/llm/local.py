@@ -9,7 +9,7 @@ import numpy as np
 
 from memgym.errors import DependencyMissing
 from memgym.llm.errors import LLMError, LLMRefused
-from memgym.llm.messages import ChatMessage, Client, Completion, LLMRequest
+from memgym.llm.messages import ChatMessage, Client, Completion, LLMRequest, OnAnswer
 from memgym.llm.usage import Usage
 from memgym.rng import draw_array
 
@@ -68,7 +68,9 @@ class LocalClient(Client):
         self.batch = batch
         self.reserved = tuple(sorted(set(tokenizer.all_special_tokens)))
 
-    def complete_many(self, requests: Sequence[LLMRequest]) -> list[Completion | LLMError]:
+    def complete_many(
+        self, requests: Sequence[LLMRequest], on_answer: OnAnswer | None = None
+    ) -> list[Completion | LLMError]:
         """Answer each request, those with the same bound on tokens and temperature together."""
         outcomes: dict[int, Completion | LLMError] = {}
         groups: dict[tuple[int, float], list[int]] = {}
@@ -82,6 +84,8 @@ class LocalClient(Client):
             while some := list(islice(todo, self.batch)):
                 for i, outcome in zip(some, self._generate([requests[i] for i in some]), strict=True):
                     outcomes[i] = outcome
+                    if on_answer is not None:
+                        on_answer(i, outcome)
         return [outcomes[i] for i in range(len(requests))]
 
     # ------------------------------------------------------------------ inside

@@ -2,7 +2,7 @@
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 from memgym.llm.errors import LLMError
 from memgym.llm.usage import Usage
 
-__all__ = ["ChatMessage", "Client", "Completion", "LLMRequest", "ToolCall"]
+__all__ = ["ChatMessage", "Client", "Completion", "LLMRequest", "OnAnswer", "ToolCall"]
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -107,22 +107,30 @@ class Completion:
     tool_calls: tuple[ToolCall, ...] = ()
 
 
+OnAnswer = Callable[[int, Completion | LLMError], None]
+
+
 class Client(ABC):
     """Something that answers requests: a server, a local model, a recording.
 
     Attributes:
         model: name of the model, for cards and for digests.
         reserved: strings with a meaning of their own to this model; data must not hold them.
-        batch: how many requests it answers at the same time.
     """
 
     model: str
     reserved: tuple[str, ...] = ()
-    batch: int = 1
 
     @abstractmethod
-    def complete_many(self, requests: Sequence[LLMRequest]) -> list[Completion | LLMError]:
-        """Answer each request; an error stands in the place of its answer, so that no other answer is lost."""
+    def complete_many(
+        self, requests: Sequence[LLMRequest], on_answer: OnAnswer | None = None
+    ) -> list[Completion | LLMError]:
+        """Answer each request; an error stands in the place of its answer, so that no other answer is lost.
+
+        Args:
+            requests: what to answer, in any order and number at a time.
+            on_answer: called with the index of a request and its outcome as soon as that is there, from any thread.
+        """
 
     def complete(self, request: LLMRequest) -> Completion:
         """Answer one request.

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from memgym.errors import DependencyMissing
 from memgym.llm.budget import LLMBudget, guess_tokens
 from memgym.llm.errors import LLMError, LLMRefused, LLMUnavailable
-from memgym.llm.messages import ChatMessage, Client, Completion, LLMRequest, ToolCall
+from memgym.llm.messages import ChatMessage, Client, Completion, LLMRequest, OnAnswer, ToolCall
 from memgym.llm.usage import Usage
 
 __all__ = ["OpenAIClient"]
@@ -97,19 +97,28 @@ class OpenAIClient(Client):
         self.timeout_s = timeout_s
         self.attempts = attempts
         self.backoff_s = backoff_s
-        self.batch = concurrency
+        self.concurrency = concurrency
         self.prices = prices
         self.budget = budget or LLMBudget()
         self.extra = dict(extra or {})
         self._dialect = _Dialect()
         self._connect()
 
-    def complete_many(self, requests: Sequence[LLMRequest]) -> list[Completion | LLMError]:
-        """Answer each request; an error stands in the place of its answer."""
+    def complete_many(
+        self, requests: Sequence[LLMRequest], on_answer: OnAnswer | None = None
+    ) -> list[Completion | LLMError]:
+        """Answer each request, `concurrency` at a time; an error stands in the place of its answer."""
+
+        def answer(i: int) -> Completion | LLMError:
+            outcome = self._ask(requests[i])
+            if on_answer is not None:
+                on_answer(i, outcome)
+            return outcome
+
         if len(requests) < 2:
-            return [self._ask(request) for request in requests]
-        with ThreadPoolExecutor(min(self.batch, len(requests))) as pool:
-            return list(pool.map(self._ask, requests))
+            return [answer(i) for i in range(len(requests))]
+        with ThreadPoolExecutor(min(self.concurrency, len(requests))) as pool:
+            return list(pool.map(answer, range(len(requests))))
 
     def close(self) -> None:
         """Close the connections."""
@@ -140,7 +149,7 @@ class OpenAIClient(Client):
         weakref.finalize(self, self._http.close)  # whoever lets go of a client does not always close it
         not_reached = httpx.ConnectError, httpx.ConnectTimeout
         self._errors = not_reached, httpx.TimeoutException, httpx.RequestError
-        self._slots = BoundedSemaphore(self.batch)
+        self._slots = BoundedSemaphore(self.concurrency)
 
     def _ask(self, request: LLMRequest) -> Completion | LLMError:
         start, retries = time.perf_counter(), 0
