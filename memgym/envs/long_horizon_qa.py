@@ -62,8 +62,8 @@ class LongHorizonQA(TextMemoryEnv):
 
     ## Memory Demand
     What is told does not depend on `num_words`: a longer stream tells the same statements in the same order,
-    with more in between, and asks the same questions. The default tells about 150 statements of about 60 bytes
-    in 32 chunks of 3,000 bytes; the default budget holds all statements, but not three of the chunks.
+    with more in between, and asks the same questions. The default tells about 170 statements, 8.8 kB in all, in 32
+    chunks of 3 kB. The default budget holds most of the statements, or two of the chunks.
 
     ## Observation Space
     A `Dict`; see `memgym.envs.text`. `phase` (0 a chunk, 1 a question, 2 the end), `text`, `choices`, `memory` and
@@ -107,7 +107,7 @@ in conversations, of which each turn leaves out what the turns before have said 
     | `answer_format` | str | "text" | "text" or "choice" |
     | `num_choices` | int | 4 | options with answer_format="choice", 2 or 4 |
     | `core_bytes` | int or None | None | a bank in three parts, and the most that its core may take |
-    | `memory_budget` | int or None | 16384 | bytes that the bank may hold |
+    | `memory_budget` | int or None | 8192 | bytes that the bank may hold |
     | `view_bytes`, `max_searches`, `ops`, `reader`, `split`, `render_mode` | | | `TextMemoryEnv` |
 
     ## Question Types
@@ -122,6 +122,10 @@ charter, spread over the stream; `topics` of its parts and what follows on what 
     | `conflict-resolution` | `single-hop`, `multi-hop` over notices of which the newest holds, in any order of \
 telling; older values count as `stale`; the rule opens the stream |
     | `string-retrieval` | `key-value`; `prefix-suffix` a string by both ends; `variable-tracking` |
+
+    Conversations (mode="multi-turn") ask of one code, one relation, one record or one variable after the other, so
+    that `multi-key`, `multi-hop` and `prefix-suffix` do not occur in them. `key-points` and `ordering` need most of
+    the stream, and come in the last rounds.
 
     Evidence names statements, as ``c12/3``: the third one of chunk 12. An entry holds a statement where it has half
     of its words, however little it has of the chunk.
@@ -159,7 +163,7 @@ telling; older values count as `stale`; the rule opens the stream |
         answer_format: str = "text",
         num_choices: int = 4,
         core_bytes: int | None = None,
-        memory_budget: int | None = 16_384,
+        memory_budget: int | None = 8192,
         **kwargs: Any,
     ) -> None:
         check_choice("difficulty", difficulty, PRESETS)
