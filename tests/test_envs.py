@@ -28,6 +28,11 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         {"answer_format": "choice", "split": "test"},
         {"num_sessions": 1, "turns_per_session": 1, "num_facts": 1, "num_events": 0},
         {"memory_budget": 0, "max_searches": 0},
+        {"preset": "medium", "num_sessions": 3, "num_words": 3000, "op_reward": 0.5},
+    ],
+    "memgym/LongHorizonQA-v0": [
+        {"mode": "multi-turn", "answer_format": "choice", "difficulty": "easy", "num_words": 1000},
+        {"num_rounds": 3, "difficulty": "hard", "core_bytes": 512, "memory_budget": None},
     ],
     "memgym/LoCoMo-v0": [{"memory_budget": None, "answer_format": "choice"}],
     "memgym/MemoryAgentBench-v0": [

@@ -99,9 +99,9 @@ class DialogueMemory(TextMemoryEnv):
     | `answer_format` | str | "text" | "text" or "choice" |
     | `num_choices` | int | 4 | options with answer_format="choice", "not mentioned" among them |
     | `op_reward` | float | 0 | weight of the reward for operations, at least 0 |
-    | `paraphrase` | callable | None | (text, strings that have to stay) -> text; rewrites each statement, e.g. |
-    | | | | with a language model. One that loses such a string, or names another value, is |
-    | | | | not taken; ``info["paraphrase_rejected"]`` counts those |
+    | `paraphrase` | callable | None | (text, strings that have to stay) -> text; rewrites statements, e.g. with |
+    | | | | a language model. One that loses such a string, or names another value, is not |
+    | | | | taken; ``info["paraphrase_rejected"]`` counts those |
     | `memory_budget`, `view_bytes`, `max_searches`, `ops`, `reader`, `split`, `render_mode` | | | `TextMemoryEnv` |
 
     ## Question Types
@@ -196,11 +196,11 @@ class DialogueMemory(TextMemoryEnv):
         """As in every text task; with `op_reward`, better or worse memory is rewarded at once."""
         if not self.op_reward or self._now is None:
             return super().step(action)
-        needed, before = self._world.needed(self._now.id), self._texts()
+        id, seq, before = self._now.id, self.bank.seq, self._texts()
         observation, reward, terminated, truncated, info = super().step(action)
-        after = self._texts()
-        if after != before:
-            reward += self.op_reward * (bank_f1(after, needed) - bank_f1(before, needed))
+        if self.bank.seq != seq:
+            needed = self._world.needed(id)
+            reward += self.op_reward * (bank_f1(self._texts(), needed) - bank_f1(before, needed))
         return observation, reward, terminated, truncated, info
 
     def _texts(self) -> list[str]:

@@ -41,6 +41,8 @@ class DialogueWorld:
         self.log = plan(rng.fork(2), self.words, config, self.cast)
         self.writer = Writer(rng.fork(3), self.words, config, self.cast, self.log, self.days, paraphrase)
         self.asks = Asks(self.words, config, self.cast, self.log, self.days)
+        self._needed: tuple[Moment, list[tuple[str, str]]] = ((-1, -1), [])
+        self._live: tuple[Moment, list[tuple[str, str]]] = ((-1, -1), [])
         self._questioner = Questioner(config, self.asks, self.log, self.days)
         self.background = Background(rng.fork(4), self.words, config, self.cast, self.writer, self._blocks())
 
@@ -101,14 +103,26 @@ class DialogueWorld:
         The evidence of everything that can be asked now, or once the rest of it is told, and no more: nothing out
         of date, nothing to be forgotten.
         """
-        now = self.moment(id)
+        session, turn = self.moment(id)
+        events = self.log.layout(session).events
+        told = max((at for at in events if at <= turn), default=-1)  # small talk in between changes nothing
+        now = (session, turn if turn == END_OF_SESSION else told)
+        if self._needed[0] != now:
+            self._needed = (now, self._needed_at(now))
+        found = self._needed[1]
+        if id[0] == "f":
+            block = int(id.partition(".")[2].partition("t")[0].partition("q")[0]) - 1
+            if self._live[0] != (session, block):
+                self._live = ((session, block), self.background.live(session, block))
+            found = [*found, *self._live[1]]
+        return list(found)
+
+    def _needed_at(self, now: Moment) -> list[tuple[str, str]]:
         found: dict[tuple[str, str], None] = {}
         for type_ in self.config.question_types:
             for ask in self.asks.of(type_, now):
                 if ask.answer != UNKNOWN:
-                    events = (event for event in ask.events if event.op != "ground")
-                    found |= dict.fromkeys((event.subject, event.value) for event in events)
-        if id[0] == "f":
-            block = int(id.partition(".")[2].partition("t")[0].partition("q")[0]) - 1
-            found |= dict.fromkeys(self.background.live(now[0], block))
+                    for event in ask.events:
+                        if event.op != "ground" and event.value not in ask.planted:
+                            found[event.subject, event.value] = None
         return list(found)

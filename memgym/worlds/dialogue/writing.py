@@ -19,6 +19,8 @@ Paraphrase = Callable[[str, Sequence[str]], str]
 WRAPPED = 0.5  # of the statements at paraphrase level 2 that come with a sentence around them
 SESSION_MINUTES = 170  # of a day, from at most 20:00, so that questions at 23:00 come after
 UNWRAPPED = ("inject", "ground")
+# what may be put in other words by others: its meaning is in strings that can be checked, and in who says it
+REWORDED = ("assert", "update", "happening", "claim", "secret", "link", "collect", "opinion", "mention")
 
 
 def capitalised(text: str) -> str:
@@ -145,7 +147,7 @@ class Writer:
 
     def _reworded(self, event: Event, text: str) -> str:
         """The paraphrase of `text`, where it keeps all that matters and names no other value."""
-        if self.paraphrase is None or event.op in UNWRAPPED:
+        if self.paraphrase is None or event.op not in REWORDED:
             return text
         plain = text.lower()
         protected = [event.value, event.other, self.when(event) if event.op == "happening" else ""]
