@@ -4,7 +4,7 @@ Yan et al. 2025, arXiv 2508.19828. The two are trained by reinforcement there; h
 """
 
 from memgym.agents.policy_agent import PolicyAgent
-from memgym.agents.structured.ledger import Ledger
+from memgym.agents.structured.facts import FactLedger
 from memgym.agents.structured.steps_facts import (
     DECIDE_OPS,
     DISTIL,
@@ -51,7 +51,7 @@ class MemoryR1Policy(MemoryPolicy):
         check_integer("hits", hits, 1, 100)
         self.llm, self.candidates, self.hits = llm, candidates, hits
         self.manager, self.distillation = manager, distillation
-        self.ledger = Ledger(embedder)
+        self.ledger = FactLedger(embedder)
 
     def write(self, message: Message, view: MemoryView) -> list[MemoryOp]:
         """What the manager decides for each fact; the oldest memories go where there is no room."""
@@ -59,32 +59,13 @@ class MemoryR1Policy(MemoryPolicy):
         said = Said(text=message.text, speaker=message.speaker, time=message.time)
         for fact in self.llm.run(EXTRACT_FACTS, said).output.facts:
             if not self.manager:
-                self._carry_out(Decision(event="ADD", text=fact), message)
+                self.ledger.carry_out(Decision(event="ADD", text=fact), message)
                 continue
-            x = DecisionInput(fact=fact, memories=self._candidates(fact, message.speaker))
+            memories = self.ledger.candidates(fact, message.speaker, self.candidates)
+            x = DecisionInput(fact=fact, memories=memories)
             for decision in self.llm.run(DECIDE_OPS, x).output.operations:
-                self._carry_out(decision, message)
+                self.ledger.carry_out(decision, message)
         return self.ledger.take()
-
-    def _candidates(self, fact: str, speaker: str) -> tuple[KeptFact, ...]:
-        """The nearest memories of the same speaker that are in view, without the speaker's name."""
-        view = self.ledger.in_view
-        same = [number for number in view if self.ledger.attrs(number).get("speaker", "") == speaker]
-        near = self.ledger.nearest(fact, self.candidates, among=same)
-        prefix = f"{speaker}: " if speaker else ""
-        return tuple(KeptFact(number=n, text=view[n]["text"].removeprefix(prefix)) for n, _ in near)
-
-    def _carry_out(self, decision: Decision, message: Message) -> None:
-        ledger = self.ledger
-        prefix = f"{message.speaker}: " if message.speaker else ""
-        attrs = {"time": message.time} if message.time else {}
-        if decision.event == "ADD":
-            speaker = {"speaker": message.speaker} if message.speaker else {}
-            ledger.add(prefix + decision.text, {**attrs, **speaker}, index=decision.text, evict=_oldest)
-        elif decision.event == "UPDATE" and decision.number in ledger:
-            ledger.update(decision.number, prefix + decision.text, attrs, index=decision.text, evict=_oldest)
-        elif decision.event == "DELETE" and decision.number in ledger:
-            ledger.delete(decision.number)
 
     def read(self, question: Message, search: Search) -> ReadResult:
         """The nearest memories, or those of them that the answerer selects."""
@@ -100,10 +81,6 @@ class MemoryR1Policy(MemoryPolicy):
     def nbytes(self) -> int:
         """Its ledger."""
         return self.ledger.nbytes()
-
-
-def _oldest(number: int) -> int:
-    return number
 
 
 def memory_r1(llm: str = "rules", manager: bool = True, distillation: bool = True) -> PolicyAgent:

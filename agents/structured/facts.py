@@ -1,0 +1,39 @@
+"""Facts of several speakers in one bank: what a new one is compared with, and carrying out what is decided."""
+
+from memgym.agents.structured.ledger import Ledger
+from memgym.agents.structured.steps_facts import Decision, KeptFact
+from memgym.memory.policy import Message
+
+__all__ = ["FactLedger"]
+
+
+class FactLedger(Ledger):
+    """A ledger of facts, each held as "Speaker: fact" with its time and speaker; the oldest are evicted."""
+
+    def candidates(self, fact: str, speaker: str, k: int) -> tuple[KeptFact, ...]:
+        """The `k` nearest facts of the same speaker that are in view, without the speaker's name."""
+        view = self.in_view
+        same = [number for number in view if self.attrs(number).get("speaker", "") == speaker]
+        prefix = f"{speaker}: " if speaker else ""
+        return tuple(
+            KeptFact(number=number, text=view[number]["text"].removeprefix(prefix))
+            for number, _ in self.nearest(fact, k, among=same)
+        )
+
+    def carry_out(self, decision: Decision, message: Message) -> None:
+        """Plan what was decided for a fact of `message`."""
+        prefix = f"{message.speaker}: " if message.speaker else ""
+        attrs = {"time": message.time} if message.time else {}
+        text = prefix + decision.text
+        if decision.event == "ADD":
+            speaker = {"speaker": message.speaker} if message.speaker else {}
+            self.add(text, {**attrs, **speaker}, index=decision.text, evict=oldest_first)
+        elif decision.event == "UPDATE" and decision.number in self:
+            self.update(decision.number, text, attrs, index=decision.text, evict=oldest_first)
+        elif decision.event == "DELETE" and decision.number in self:
+            self.delete(decision.number)
+
+
+def oldest_first(number: int) -> int:
+    """The order in which facts are evicted."""
+    return number

@@ -1,0 +1,248 @@
+"""mem0: facts that are kept up to date (Chhikara et al. 2025, arXiv 2504.19413), or only added (release 2)."""
+
+import math
+from collections import Counter, deque
+from hashlib import md5
+from typing import Any, Literal
+
+from memgym.agents.policy_agent import PolicyAgent
+from memgym.agents.structured.entities import named_entities
+from memgym.agents.structured.facts import FactLedger
+from memgym.agents.structured.steps_facts import (
+    DECIDE_OPS,
+    EXTRACT_FACTS,
+    PACKAGE,
+    Decision,
+    DecisionInput,
+    Facts,
+    KeptFact,
+    Said,
+    first_person_sentences,
+)
+from memgym.core.agent import AgentCard
+from memgym.core.arguments import check_choice, check_integer
+from memgym.llm import LLM, Step, StepModel, load_prompt, make_llm
+from memgym.memory.embed import Embedder, HashingEmbedder
+from memgym.memory.lexical import content_words
+from memgym.memory.ops import MemoryOp
+from memgym.memory.policy import MemoryPolicy, MemoryView, Message, ReadResult, Search, Shown
+
+__all__ = ["EXTRACT_NEW_FACTS", "Mem0AdditivePolicy", "Mem0Policy", "mem0"]
+
+RECENT = 10  # messages that an extraction sees before the one it is about
+SAME_ENTITY = 0.95  # cosine of two names from which they are one
+ENTITY_WEIGHT = 0.5
+MIDPOINT, STEEPNESS = 5.0, 0.7  # of the sigmoid that makes BM25 comparable with a cosine
+
+
+class SaidAfter(StepModel):
+    """A message, what was said before it, and the memories nearest to it."""
+
+    said: Said
+    recent: tuple[Said, ...] = ()
+    memories: tuple[KeptFact, ...] = ()
+
+
+def sentences_of(x: SaidAfter) -> Facts:
+    """The sentences that `first_person_sentences` keeps, whatever was said before."""
+    return first_person_sentences(x.said)
+
+
+EXTRACT_NEW_FACTS = Step(
+    "extract_new_facts",
+    SaidAfter,
+    Facts,
+    load_prompt("extract_new_facts", PACKAGE),
+    rule=sentences_of,
+    fallback=lambda x: Facts(facts=()),
+)
+
+
+class Mem0Policy(MemoryPolicy):
+    """As published, and in release 1: every fact is compared with memory, and adds, updates, deletes or does nothing.
+
+    Args:
+        llm: carries out `EXTRACT_FACTS` and `DECIDE_OPS`.
+        embedder: makes the vectors that memories are compared by.
+        candidates: memories that a fact is compared with.
+        hits: memories that are found for a question.
+        update: whether operations are decided; without, every fact is added.
+    """
+
+    def __init__(
+        self, llm: LLM, embedder: Embedder, *, candidates: int = 10, hits: int = 30, update: bool = True
+    ) -> None:
+        check_integer("candidates", candidates, 1, 100)
+        check_integer("hits", hits, 1, 100)
+        self.llm, self.candidates, self.hits, self.update = llm, candidates, hits, update
+        self.ledger = FactLedger(embedder)
+
+    def write(self, message: Message, view: MemoryView) -> list[MemoryOp]:
+        """What is decided for each fact; the oldest memories go where there is no room."""
+        ledger = self.ledger
+        ledger.begin(view)
+        said = Said(text=message.text, speaker=message.speaker, time=message.time)
+        for fact in self.llm.run(EXTRACT_FACTS, said).output.facts:
+            decisions: tuple[Decision, ...] = (Decision(event="ADD", text=fact),)
+            if self.update:
+                memories = ledger.candidates(fact, message.speaker, self.candidates)
+                x = DecisionInput(fact=fact, memories=memories)
+                decisions = self.llm.run(DECIDE_OPS, x).output.operations
+            for decision in decisions:
+                ledger.carry_out(decision, message)
+        return ledger.take()
+
+    def read(self, question: Message, search: Search) -> ReadResult:
+        """The memories whose vectors are nearest to the question's."""
+        near = [number for number, _ in self.ledger.nearest(question.text, self.hits)]
+        return ReadResult(self.ledger.fetch(near, search))
+
+    def nbytes(self) -> int:
+        """Its ledger."""
+        return self.ledger.nbytes()
+
+
+class Mem0AdditivePolicy(MemoryPolicy):
+    """Release 2: facts are only ever added, each once; names that they share with a question count when it is asked.
+
+    Args:
+        llm: carries out `EXTRACT_NEW_FACTS`.
+        embedder: makes the vectors of memories and names.
+        candidates: memories that an extraction sees.
+        hits: memories that are found for a question.
+        threshold: cosine from which a memory is a candidate for a question, whatever its words.
+        entities: whether shared names count.
+        deduplicate: whether a fact that memory holds in the same words is left out.
+    """
+
+    def __init__(
+        self,
+        llm: LLM,
+        embedder: Embedder,
+        *,
+        candidates: int = 10,
+        hits: int = 20,
+        threshold: float = 0.1,
+        entities: bool = True,
+        deduplicate: bool = True,
+    ) -> None:
+        check_integer("candidates", candidates, 0, 100)
+        check_integer("hits", hits, 1, 100)
+        self.llm, self.candidates, self.hits, self.threshold = llm, candidates, hits, threshold
+        self.entities, self.deduplicate = entities, deduplicate
+        self.ledger = FactLedger(embedder)
+        self._embedder = embedder
+        self._digests: dict[int, bytes] = {}
+        self._recent: deque[Said] = deque(maxlen=RECENT)
+
+    def write(self, message: Message, view: MemoryView) -> list[MemoryOp]:
+        """ADD what is new; the oldest memories go where there is no room."""
+        ledger = self.ledger
+        ledger.begin(view)
+        said = Said(text=message.text, speaker=message.speaker, time=message.time)
+        near = ledger.nearest(message.text, self.candidates, among=list(ledger.in_view))
+        memories = tuple(KeptFact(number=n, text=ledger.in_view[n]["text"]) for n, _ in near)
+        x = SaidAfter(said=said, recent=tuple(self._recent), memories=memories)
+        prefix = f"{message.speaker}: " if message.speaker else ""
+        attrs: dict[str, Any] = {"time": message.time} if message.time else {}
+        for fact in self.llm.run(EXTRACT_NEW_FACTS, x).output.facts:
+            text = prefix + fact
+            digest = md5(text.encode(), usedforsecurity=False).digest()
+            if self.deduplicate and any(self._digests.get(number) == digest for number in ledger):
+                continue
+            names = named_entities(text, frozenset([message.speaker])) if self.entities else ()
+            more = {"entities": list(names)} if names else {}
+            number = ledger.add(text, {**attrs, **more}, index=fact, evict=lambda number: number)
+            if number is not None:
+                self._digests[number] = digest
+        self._digests = {number: digest for number, digest in self._digests.items() if number in ledger}
+        self._recent.append(said)
+        return ledger.take()
+
+    def read(self, question: Message, search: Search) -> ReadResult:
+        """Candidates by cosine, ranked by cosine, BM25 and shared names together."""
+        near = self.ledger.nearest(question.text, 4 * self.hits)
+        scores = {number: score for number, score in near if score >= self.threshold}
+        if not scores:
+            return ReadResult([])
+        lexical = self._lexical(search(" ".join(content_words(question.text)), 4 * self.hits))
+        shared = self._shared_names(question.text) if self.entities else {}
+        most = 1.0 + bool(lexical) + ENTITY_WEIGHT * bool(shared)
+        total = {
+            number: (score + lexical.get(number, 0.0) + ENTITY_WEIGHT * shared.get(number, 0.0)) / most
+            for number, score in scores.items()
+        }
+        best = sorted(total, key=lambda number: (-round(total[number], 5), number))[: self.hits]
+        return ReadResult(self.ledger.fetch(best, search))
+
+    def _lexical(self, hits: Any) -> dict[int, float]:
+        found: dict[int, float] = {}
+        for hit in hits:
+            number = _number(hit)
+            if number in self.ledger:
+                found[number] = 1 / (1 + math.exp(-STEEPNESS * (hit["score"] - MIDPOINT)))
+        return found
+
+    def _shared_names(self, question: str) -> dict[int, float]:
+        """Of each memory, how much a name that it shares with the question says: less, the more memories have it."""
+        held = {number: self.ledger.attrs(number).get("entities", []) for number in self.ledger}
+        count = Counter(name for names in held.values() for name in names)
+        asked = named_entities(question, frozenset(count))
+        if not asked or not count:
+            return {}
+        likeness = self._embedder.embed(list(count)) @ self._embedder.embed(list(asked)).T
+        alike = dict(zip(count, likeness.max(axis=1) >= SAME_ENTITY, strict=True))
+        weight = {name: 1 / (1 + 0.001 * (count[name] - 1) ** 2) for name in count if alike[name]}
+        weighed = {
+            number: max((weight.get(name, 0.0) for name in names), default=0.0)
+            for number, names in held.items()
+        }
+        return {number: value for number, value in weighed.items() if value}
+
+    def nbytes(self) -> int:
+        """Its ledger, a digest for each memory, and the recent messages."""
+        recent = sum(len((said.text + said.speaker + said.time).encode()) for said in self._recent)
+        return self.ledger.nbytes() + 24 * len(self._digests) + recent
+
+
+def _number(hit: Shown) -> int:
+    return int(hit["id"][1:])
+
+
+def mem0(llm: str = "rules", variant: Literal["v1", "v2"] = "v1", update: bool = True) -> PolicyAgent:
+    """mem0 over the environment's bank.
+
+    Args:
+        llm: who carries out its steps, as `memgym.llm.make_llm` names it.
+        variant: ``"v1"``, as published and in release 1; ``"v2"``, the additive pipeline of release 2.
+        update: see `Mem0Policy`; of ``"v1"`` alone.
+    """
+    check_choice("variant", variant, ("v1", "v2"))
+    backend = make_llm(llm)
+    steps = (EXTRACT_FACTS, DECIDE_OPS) if variant == "v1" else (EXTRACT_NEW_FACTS,)
+    own = (
+        "A fact is extracted from its message alone, without a summary of the conversation. "
+        if variant == "v1"
+        else "Names are found by their spelling. "
+    )
+    card = AgentCard(
+        name="mem0",
+        kind="llm" if llm != "rules" else "scripted",
+        description="Extracts facts and keeps them up to date by ADD, UPDATE, DELETE or nothing."
+        if variant == "v1"
+        else "Extracts facts, only adds them, and finds them by vectors, words and names.",
+        url="https://arxiv.org/abs/2504.19413",
+        config={"llm": llm, "variant": variant, "update": update},
+        extra={
+            "steps": backend.card(*steps),
+            "deviations": f"{own}Vectors hash pieces of words. Candidates come from the entries in view. The oldest "
+            "memories go where the budget is full; mem0 keeps all.",
+        },
+    )
+
+    def make() -> MemoryPolicy:
+        if variant == "v2":
+            return Mem0AdditivePolicy(backend, HashingEmbedder(256))
+        return Mem0Policy(backend, HashingEmbedder(256), update=update)
+
+    return PolicyAgent(card, make)
