@@ -128,6 +128,23 @@ def test_statements_are_as_few_and_as_short_as_the_shortest_stream_counts_on(
             assert max(per_round) <= ability.most_words(one.config)
 
 
+@pytest.mark.parametrize("chunk_words", [32, 500])
+@pytest.mark.parametrize("rate", [0.0, 0.1, 0.5])
+def test_look_alikes_take_their_share_of_the_words(
+    rate: float, chunk_words: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    write = LongQAWorld._distractors
+    monkeypatch.setattr(
+        LongQAWorld, "_distractors", lambda self, *given: told.extend(some := write(self, *given)) or some
+    )
+    one = world(num_words=60_000, chunk_words=chunk_words, distractor_rate=rate)
+    for index in range(one.layout.num_chunks):
+        one.chunk(index)
+    share = sum(len(text.split()) for text in told) / (60_000 - sum(len(s.split()) for s in statements(one)))
+    assert share == pytest.approx(rate, rel=0.12)
+
+
 def test_splits_share_no_words_that_matter() -> None:
     def leaves(value: Any) -> set[str]:
         if isinstance(value, str):
@@ -401,4 +418,4 @@ def test_golden_episode() -> None:
     assert hashes == GOLDEN
 
 
-GOLDEN = ["1288e1cf88f179596e5b302b547b7adf", "ef5222619d0ec0003c9ee0e22fef95b5"]
+GOLDEN = ["27c047a29bc4e185bc104b953267bd4e", "37b50b7232dd7d5990b7ce8b69cba5ed"]

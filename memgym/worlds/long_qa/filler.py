@@ -28,7 +28,11 @@ class FillerBank:
         self.by_length: dict[int, list[str]] = {}
         for i in range(SIZE):
             template = words["templates"][i % len(words["templates"])]
-            drawn = {slot: rng.choice(words[slot.rstrip("2")]) for slot in SLOTS}
+            bits, drawn = rng.bits(), {}
+            for slot in SLOTS:  # at most 20 words each: 30 of the 64 bits
+                some = words[slot.rstrip("2")]
+                bits, place = divmod(bits, len(some))
+                drawn[slot] = some[place]
             capitals = {slot.capitalize(): word.capitalize() for slot, word in drawn.items()}
             text = template.format(**drawn, **capitals)
             length = len(text.split())

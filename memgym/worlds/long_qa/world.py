@@ -33,7 +33,7 @@ ABILITIES: dict[str, type[Ability]] = {
 }
 QUESTION_TYPES = tuple(f"{name}/{kind}" for name, ability in ABILITIES.items() for kind in ability.kinds)
 FACTS, FILLER, DISTRACTORS, QUESTIONS = range(1, 5)  # forks of the episode's random source
-MEAN_WORDS = 12  # of a distractor, about: their share is one of words
+MEAN_WORDS = 8  # of a distractor, about
 
 
 def shortest(config: LongQAConfig) -> int:
@@ -110,14 +110,17 @@ class LongQAWorld:
         return Item(f"c{index + 1}", " ".join(sentences))
 
     def _distractors(self, draw: CounterRNG, room: int) -> list[str]:
-        count = int(self.config.distractor_rate * room / MEAN_WORDS + draw.random())
+        # the random start makes the mean share right, in chunks shorter than a sentence as well
+        due = self.config.distractor_rate * room - MEAN_WORDS * draw.random()
         others = []
-        for _ in range(count):
+        while due > 0:
             text = draw.choice(self.abilities).distractor(draw)
-            room -= text.count(" ") + 1
-            if room < 0:
+            words = text.count(" ") + 1
+            if words > room:
                 break
             others.append(text)
+            room -= words
+            due -= words
         return others
 
     # ------------------------------------------------------------------ the questions
