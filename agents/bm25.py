@@ -22,6 +22,8 @@ def op_nbytes(op: MemoryOp, id: str) -> int:
 
 def next_number(view: MemoryView, known: int) -> int:
     """The number of the id that the next ADD gets: `known`, or more where the bank has entries of others."""
+    if view.next_id:
+        return int(view.next_id[1:])
     if view.bank is None:
         ids = [entry["id"] for entry in view.entries]
     else:

@@ -17,8 +17,8 @@ __all__ = ["PolicyAgent"]
 class _NeedsSearch(Exception):
     """A policy asked for a search whose hits have not come back yet."""
 
-    def __init__(self, query: str, k: int) -> None:
-        self.query, self.k = query, k
+    def __init__(self, op: MemoryOp) -> None:
+        self.op = op
 
 
 @dataclass
@@ -77,10 +77,10 @@ class PolicyAgent(Agent):
             state.results = []
         results = iter(state.results)
 
-        def search(query: str, k: int) -> Sequence[Shown]:
+        def search(query: str, k: int = 10, **how: Any) -> Sequence[Shown]:
             hits = next(results, None)
             if hits is None:
-                raise _NeedsSearch(query, k)
+                raise _NeedsSearch(MemoryOp.search(query, k, **how))
             return hits
 
         try:
@@ -89,7 +89,7 @@ class PolicyAgent(Agent):
             state.waiting_on = question
             # the answer counts only where the environment refuses to search
             fallback = self.reader(question.text, observation["memory"], question.choices)
-            return as_action([MemoryOp.search(need.query, need.k)], fallback)
+            return as_action([need.op], fallback)
         state.results, state.waiting_on = [], None
         if found.answer is not None:
             return as_action(answer=found.answer)

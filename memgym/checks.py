@@ -16,9 +16,10 @@ from memgym.core.agent import AgentCard
 from memgym.core.env import MemoryEnv
 from memgym.core.rollout import play_episode, replay_episode
 from memgym.core.trace import Episode, Recorder
+from memgym.memory.laws import check_engine, check_policy
 from memgym.registry import load_object
 
-__all__ = ["check_agent", "check_env", "check_vector_env", "play_by_name"]
+__all__ = ["check_agent", "check_engine", "check_env", "check_policy", "check_vector_env", "play_by_name"]
 
 
 def check_env(env_id: str, **kwargs: Any) -> None:

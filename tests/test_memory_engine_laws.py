@@ -1,5 +1,7 @@
 """The laws of the extended engine, tried on random programs of operations; `memgym.memory.laws` states them."""
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from memgym.memory import MADE, ROOT, MemoryEngine, MemoryOp, OpKind, Scope
+from memgym.memory.persistent import PersistentEngine
 
 SCOPES = [ROOT, Scope("ann"), Scope("ann", "tutor"), Scope("ben")]
 MOSTLY_ROOT = [ROOT] * 6 + SCOPES
@@ -165,3 +168,35 @@ TestProgram = Program.TestCase
 TestProgram.settings = settings(
     max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
+
+
+class ProgramInFile(Program):
+    """The same programs on a file, which is opened again now and then."""
+
+    def make(self, budget: int | None) -> MemoryEngine:
+        self.folder = TemporaryDirectory()
+        self.budget = budget
+        return self.open()
+
+    def open(self) -> PersistentEngine:
+        return PersistentEngine(Path(self.folder.name) / "bank.db", self.budget, extended=True)
+
+    @rule()
+    def reopen(self) -> None:
+        digest = self.engine.digest()
+        self.close()
+        self.engine = self.open()
+        assert self.engine.digest() == digest
+
+    def close(self) -> None:
+        assert isinstance(self.engine, PersistentEngine)
+        self.engine.close()
+
+    def teardown(self) -> None:
+        if hasattr(self, "engine"):
+            self.close()
+            self.folder.cleanup()
+
+
+TestProgramInFile = ProgramInFile.TestCase
+TestProgramInFile.settings = settings(TestProgram.settings, max_examples=10)

@@ -81,5 +81,5 @@ def _repeat(bank: Bank, done: AppliedOp) -> None:
         if (id, bank.seq) != (done.id, done.seq):
             raise InvalidOperation(f"operation {done.seq} of the log gives {id!r}, not {done.id!r}")
         bank.note_parents(done)
-    bank.record(done, bank.about(done))
+    bank.record(done)
     bank.changes.clear()

@@ -1,6 +1,6 @@
 """What a memory engine holds: entries with their versions, edges and the log, and the changes that they allow."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -118,7 +118,10 @@ class Bank:
         self.changes.append(("put", entry))
 
     def drop(self, id: str, version: int) -> tuple[str, int]:
-        """Let go of an old version, or of an entry where it is the last one or `version` is 0. The log stays."""
+        """Let go of an old version, or of an entry where it is the last one or `version` is 0.
+
+        Of an entry that nobody can name any more, the log does not keep the text either.
+        """
         versions = self.versions[id]
         if version and len(versions) > 1:
             assert versions[0].version == version, "the oldest version goes first"
@@ -127,6 +130,9 @@ class Bank:
             self.changes.append(("drop", (id, version)))
             return id, version
         self._take_out(id)
+        for place in self.log_of.get(id, ()):
+            if self.log[place].id == id and self.log[place].op.text:
+                self.scrub(place)
         return id, 0
 
     def remove(self, id: str) -> None:
@@ -163,10 +169,10 @@ class Bank:
         ended = self.edges.end(edge, self.seq)
         self.changes += [("unedge", edge), ("edge", ended)]
 
-    def record(self, done: AppliedOp, about: Iterable[str]) -> None:
-        """Append to the log; `about` are the entries whose deletion has to clear this record."""
+    def record(self, done: AppliedOp) -> None:
+        """Append to the log, and remember whose deletion has to clear this record."""
         place = len(self.log)
-        for id in about:
+        for id in self.about(done):
             self.log_of.setdefault(id, []).append(place)
         self.log.append(done)
         self.changes.append(("log", place))

@@ -85,6 +85,13 @@ class MemoryEngine:
         """Bytes of each active entry by id, oldest first; a live view."""
         return MappingProxyType(self._bank.sizes)
 
+    def sizes_in(self, scope: Scope) -> MappingProxyType[str, int]:
+        """`sizes` of the entries in a scope; a copy, except of all."""
+        if scope == ROOT:
+            return self.sizes
+        newest = self._bank.newest(scope)
+        return MappingProxyType({entry.id: entry.nbytes for entry in newest if entry.is_found})
+
     @property
     def seq(self) -> int:
         """Number of the last operation in the log."""
@@ -145,79 +152,50 @@ class MemoryEngine:
         kind = OpKind.parse(op.kind)
         bank = self._bank
         bank.seq += 1
+        provenance = tuple(provenance)
         id, reason, said = "", "", ""  # the log says nothing of what could not be read
-        logged = MemoryOp(kind)
+        logged: MemoryOp | None = None
         try:
             checked = op.checked()
-            if ENTRY_ID.fullmatch(checked.id):
+            if checked.id and ENTRY_ID.fullmatch(checked.id):
                 logged = MemoryOp(kind, checked.id)
             if bank.extended:
                 checked = resolve_ids(checked, bank.made.get(scope, ""))
             elif kind >= CORE_KINDS:
                 raise Refused(f"{kind.name} needs an extended bank (ops='extended')")
             said = "cannot be carried out"
-            id = OPERATIONS[kind](bank, checked, Caller(tuple(provenance), step, scope))
-            if kind not in (OpKind.NOOP, OpKind.DELETE):
+            id = OPERATIONS[kind](bank, checked, Caller(provenance, step, scope))
+            said = ""
+            if kind is not OpKind.NOOP and kind is not OpKind.DELETE:
                 logged = checked
         except Refused as refusal:
             reason = said = str(refusal)
         except InvalidOperation as error:
             reason, said = str(error), said or "cannot be read"
-        return self._record(
-            AppliedOp(
-                logged,
-                not reason,
-                id,
-                said if reason else "",
-                bank.seq,
-                0,
-                step,
-                () if reason else tuple(provenance),
-                scope,
-            ),
-            op,
-            reason,
+        if reason:
+            provenance = ()
+        dropped = bank.make_room() if bank.extended else ()
+        nbytes = bank.nbytes
+        logged = logged or MemoryOp(kind)
+        self._record(
+            AppliedOp(logged, not reason, id, said, bank.seq, nbytes, step, provenance, scope, dropped)
         )
+        return AppliedOp(op, not reason, id, reason, bank.seq, nbytes, step, provenance, scope, dropped)
 
-    def _record(self, done: AppliedOp, op: MemoryOp, reason: str) -> AppliedOp:
+    def _record(self, done: AppliedOp) -> None:
         """Write down what became of an operation, and tell those who follow the changes."""
         bank = self._bank
-        dropped = bank.make_room() if bank.extended else ()
-        if dropped:
-            bank.last_drop = done.seq
-        made = AppliedOp(
-            done.op,
-            done.ok,
-            done.id,
-            done.reason,
-            done.seq,
-            bank.nbytes,
-            done.step,
-            done.provenance,
-            done.scope,
-            dropped,
-        )
         if bank.extended:
+            if done.dropped:
+                bank.last_drop = done.seq
             if done.op.kind in MAKING:
                 bank.made[done.scope] = done.id
-            bank.note_parents(made)
-        bank.record(made, bank.about(made))
+            bank.note_parents(done)
+        bank.record(done)
         changes = bank.take_changes()
         self._past = None
         self._indices.update(changes, bank)
         self._keep(changes)
-        return AppliedOp(
-            op,
-            made.ok,
-            made.id,
-            reason,
-            made.seq,
-            made.nbytes,
-            made.step,
-            made.provenance,
-            made.scope,
-            dropped,
-        )
 
     def _keep(self, changes: Sequence[Change]) -> None:
         """For engines that write their changes down somewhere."""

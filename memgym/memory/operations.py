@@ -334,10 +334,16 @@ def _archived_for(bank: Bank, id: str) -> list[MemoryEntry]:
 
 
 def _with_archived_sources(bank: Bank, id: str) -> list[str]:
-    """An entry and what it was merged from, as far as that has only been kept as its past."""
+    """An entry and what it was merged from, as far as that has only been kept as its past, or had to make room."""
     gone = [id]
     for each in gone:
-        gone += [entry.id for entry in _archived_for(bank, each) if entry.id not in gone]
+        if each in bank.log_of:
+            sources = bank.log[bank.log_of[each][0]].op.attrs.get("ids", ())
+            pushed_out = [
+                source for source in sources if source not in bank.versions and source in bank.log_of
+            ]
+            past = [entry.id for entry in _archived_for(bank, each)] + pushed_out
+            gone += [source for source in past if source not in gone]
     return gone
 
 

@@ -17,6 +17,7 @@ __all__ = [
     "check_bank",
     "dump_bank",
     "entry_fields",
+    "from_json",
     "load_bank",
     "read_applied",
     "read_edge",
@@ -52,7 +53,7 @@ def load_bank(blob: bytes) -> Bank:
         InvalidOperation: not a snapshot, or one that no bank can have written.
     """
     try:
-        plain = json.loads(blob)
+        plain = from_json(blob)
         if plain["format"] not in (FORMAT, FIRST_FORMAT):
             raise InvalidOperation("another format")
         if plain["format"] == FIRST_FORMAT:
@@ -68,9 +69,21 @@ def load_bank(blob: bytes) -> Bank:
     return bank
 
 
-def to_json(value: Any) -> str:
-    """Canonical JSON."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+# made once: json.dumps with arguments makes an encoder for every call
+to_json = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+"""Canonical JSON."""
+
+
+def from_json(text: Any) -> Any:
+    """A value from JSON.
+
+    Raises:
+        InvalidOperation: not JSON.
+    """
+    try:
+        return json.loads(text)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidOperation(f"not JSON: {error}") from None
 
 
 def entry_fields(entry: MemoryEntry) -> dict[str, Any]:
