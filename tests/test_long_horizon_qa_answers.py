@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memgym.envs.long_horizon_qa import PRESETS
+from memgym.envs.long_horizon_qa import PRESETS, LongHorizonQA
+from memgym.envs.text import Phase
+from memgym.memory import MemoryOp, as_action
 from memgym.rng import episode_key
 from memgym.scoring import score_answer
 from memgym.stream import UNKNOWN, Item, Question
@@ -106,6 +108,32 @@ def test_later_turns_cannot_be_read_without_the_earlier_ones(split: str) -> None
     assert all(together)
     assert len(together) >= 10
     assert sum(alone) <= 0.15 * len(alone)
+
+
+@pytest.mark.parametrize("mode", ["multi-request", "multi-turn"])
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_manager_that_keeps_the_statements_answers_from_its_bank(mode: str, split: str) -> None:
+    """The whole way through the environment; who keeps nothing and reads the same way gets next to nothing."""
+    scores = {}
+    for keeps in (True, False):
+        env = LongHorizonQA(
+            num_words=3000, difficulty="easy", mode=mode, split=split, memory_budget=8192, view_bytes=8192
+        )
+        observation, info = env.reset(seed=5)
+        reader, done = None, False
+        while not done:
+            if observation["phase"] == Phase.ITEM:
+                told = env.oracle_state()["statements"].values() if keeps else ()
+                action = as_action([MemoryOp.add(text) for text in told])
+            else:
+                # the bank is in the order of the stream
+                reader = reader or Reader(split, [entry["text"] for entry in observation["memory"]])
+                action = as_action(answer=reader.answer(observation["text"]))
+            observation, _, done, _, info = env.step(action)
+            assert info["refused"] == ()
+        scores[keeps] = info["score"]
+    assert scores[True] == 1.0
+    assert scores[False] < 0.05
 
 
 # ---------------------------------------------------------------------- laws

@@ -103,7 +103,7 @@ in conversations, of which each turn leaves out what the turns before have said 
     | `hops` | int or None | 2, 3, 4 | longest chain of notices or variables, 2 to 4 |
     | `num_classes` | int or None | 4, 8, 8 | shelves of the hidden rule, 4 or 8 |
     | `rule_features` | int or None | 1, 1, 2 | features that decide together, 1 or 2 |
-    | `distractor_rate` | float or None | 0.05, 0.1, 0.2 | look-alikes between statements, as a share of words; 0 to 0.5 |
+    | `distractor_rate` | float or None | 0.05, 0.1, 0.2 | look-alikes, as a share of words; 0 to 0.5 |
     | `answer_format` | str | "text" | "text" or "choice" |
     | `num_choices` | int | 4 | options with answer_format="choice", 2 or 4 |
     | `core_bytes` | int or None | None | a bank in three parts, and the most that its core may take |
