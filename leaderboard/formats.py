@@ -13,6 +13,7 @@ __all__ = [
     "inline_json",
     "plain",
     "score_text",
+    "seconds_text",
 ]
 
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -58,6 +59,19 @@ def average_text(value: float) -> str:
     ('3.0', '183')
     """
     return f"{value:.1f}" if value < 100 else count_text(round(value))
+
+
+def seconds_text(value: float | None) -> str:
+    """Seconds with about two digits.
+
+    >>> seconds_text(0.00123), seconds_text(1.5), seconds_text(None)
+    ('1.2 ms', '1.5 s', '–')
+    """
+    if value is None:
+        return "–"
+    if value < 1:
+        return f"{1000 * value:.2g} ms"
+    return f"{value:.1f} s"
 
 
 def plain(text: str, limit: int = 600) -> str:

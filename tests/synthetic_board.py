@@ -168,7 +168,7 @@ def make_bundle(
         "tasks": [
             {
                 "name": task,
-                **TASKS[task],
+                **TASKS.get(task, TASKS["t-maze-n3"]),
                 "episodes": sum(e["task"] == task for e in episodes),
                 "seeds": [1000],
             }

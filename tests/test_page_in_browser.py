@@ -7,7 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from memgym.core.evaluate import AgentSpec, plan, run
+from memgym.core.suites import get_suite
+from memgym.core.verify import verify
+from memgym.leaderboard.build import build_site
 from memgym.leaderboard.page import write_page
+from memgym.leaderboard.replays import Replay, Step
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -31,7 +36,7 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 HOSTILE = "<img src=x onerror=window.pwned=1></script><script>window.pwned=1</script>"
-VIEWS = ("overview", "task-1-t-maze-n3", "task-2-dialogue", "task-3-locomo")
+PAGES = ("index.html", "compare.html", "agents/rules.html", "tasks/2-dialogue.html", "tasks/1-t-maze-n3.html")
 BOXES = """() => [...document.querySelectorAll("#plot .label, #plot .axis")].map((node) => node.getBBox())
   .map((box) => [box.x, box.y, box.x + box.width, box.y + box.height])"""
 CONTRAST = """() => {
@@ -90,36 +95,41 @@ def opened(browser, path, anchor="", **options):
     assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
 
 
-def column(page, number, view="overview"):
-    """First word of each shown cell of a column of the table in view, top down."""
-    cells = page.locator(f"#{view} tbody tr:visible").locator(f"xpath=./*[{number}]")
+def names(page, table="#agents"):
+    return page.locator(f"{table} tbody tr:visible th").all_inner_texts()
+
+
+def column(page, number, table="#agents"):
+    """First word of each shown cell of a column, top down."""
+    cells = page.locator(f"{table} tbody tr:visible").locator(f"xpath=./*[{number}]")
     return [text.split()[0] for text in cells.all_inner_texts()]
 
 
-def names(page, view="overview"):
-    return page.locator(f"#{view} tbody tr:visible th").all_inner_texts()
+TASK_TABLE = "main section:first-of-type table"
 
 
-def test_page_opens_from_a_file_without_errors_or_requests(browser, site):
+def test_every_page_opens_from_a_file_without_errors_or_requests(browser, site):
+    for path in sorted(site.parent.rglob("*.html")):
+        with opened(browser, path) as page:
+            assert "memgym leaderboard" in page.title()
     with opened(browser, site) as page:
-        assert page.title() == "memgym leaderboard"
-        assert page.locator("#overview tbody tr:visible").count() == 10
-        assert page.locator("#plot .mark").count() == 5
+        assert len(names(page)) == 10
+        assert page.locator("#plot .mark").count() == 3
+        assert page.locator("#profile-plot g path").count() == 3
 
 
 def test_click_on_a_heading_sorts_and_says_so(browser, site):
-    with opened(browser, site, "#task-2-dialogue") as page:
-        header = page.locator("#task-2-dialogue thead th", has_text="Memory").first
-        scores = [float(score) for score in column(page, 3, "task-2-dialogue")]
+    with opened(browser, site.parent / "tasks/2-dialogue.html") as page:
+        scores = [float(score) for score in column(page, 3, TASK_TABLE)]
         assert scores == sorted(scores, reverse=True)
+        header = page.locator(f"{TASK_TABLE} thead th", has_text="Memory").first
         header.get_by_role("button").click()
         assert header.get_attribute("aria-sort") == "descending"
-        assert page.locator("#task-2-dialogue th[aria-sort]").count() == 1
-        assert names(page, "task-2-dialogue")[0] == "full-context"
+        assert page.locator(f"{TASK_TABLE} th[aria-sort]").count() == 1
+        assert names(page, TASK_TABLE)[0] == "full-context"
         header.get_by_role("button").click()
         assert header.get_attribute("aria-sort") == "ascending"
-        assert names(page, "task-2-dialogue")[0] == "closed-book"
-        assert names(page, "task-2-dialogue")[-1] == "full-context"
+        assert (names(page, TASK_TABLE)[0], names(page, TASK_TABLE)[-1]) == ("closed-book", "full-context")
 
 
 def test_keyboard_sorts_and_missing_values_come_last_both_ways(browser, site):
@@ -133,32 +143,64 @@ def test_keyboard_sorts_and_missing_values_come_last_both_ways(browser, site):
         assert button.evaluate("node => getComputedStyle(node).outlineStyle") == "solid"
 
 
-def test_search_filters_every_word(browser, site):
+def test_search_filters_every_word_in_table_and_map(browser, site):
     with opened(browser, site) as page:
         page.get_by_label("Search").fill("RL lstm")
-        assert names(page) == ["ppo-lstm"]
-        assert page.locator("#found").inner_text() == "1 of 10 agents shown"
+        assert names(page) == names(page, "#map") == ["ppo-lstm"]
+        assert page.locator("#found").inner_text().startswith("1 of 10 agents shown")
         page.get_by_label("Search").fill("")
         assert len(names(page)) == 10
 
 
-def test_setting_filters_and_ranks_again(browser, site):
-    with opened(browser, site, "#task-2-dialogue") as page:
-        assert column(page, 1, "task-2-dialogue") == ["–", "1", "2", "3", "4", "5", "–"]
-        page.get_by_label("Setting").select_option("online")
-        assert names(page, "task-2-dialogue") == ["oracle", "rules", "add-all-bm25", "recency"]
-        assert column(page, 1, "task-2-dialogue") == ["–", "1", "2", "3"]
-
-
-def test_switcher_shows_one_task_and_an_address_leads_back(browser, site):
+def test_setting_and_kind_filter(browser, site):
     with opened(browser, site) as page:
-        page.locator("#views").get_by_text("LoCoMo").click()
-        assert page.locator(".view:visible h2").all_inner_texts() == ["LoCoMo, 8 KiB"]
-        assert page.locator(".heat:visible caption").all_inner_texts() == ["LoCoMo, 8 KiB"]
-        assert page.locator("#chart-task").input_value() == "task-3-locomo"
-        assert page.url.endswith("#task-3-locomo")
-        page.reload()
-        assert page.locator(".view:visible h2").all_inner_texts() == ["LoCoMo, 8 KiB"]
+        page.locator("#setting").select_option("offline")
+        assert names(page) == ["full-context"]
+        page.locator("#setting").select_option("")
+        page.locator("#kind").select_option("rl")
+        assert names(page) == ["ppo-memory", "ppo-lstm"]
+
+
+def test_columns_can_be_chosen(browser, site):
+    with opened(browser, site) as page:
+        heading = page.get_by_role("button", name="Retention", exact=True)
+        assert not heading.is_visible()
+        page.locator("#columns summary").click()
+        page.get_by_label("Retention").check()
+        page.get_by_label("IQM").uncheck()
+        assert heading.is_visible()
+        assert not page.get_by_role("button", name="IQM", exact=True).is_visible()
+        cells = page.locator("#agents tbody tr").first.locator("[data-c]:visible").count()
+        assert cells == page.locator("#agents thead [data-c]:visible").count()
+        page.keyboard.press("Escape")
+        assert not page.get_by_label("Retention").is_visible()
+
+
+def test_an_address_brings_back_what_was_shown(browser, site):
+    with opened(browser, site) as page:
+        page.locator("#kind").select_option("scripted")
+        page.get_by_label("Search").fill("a")
+        page.locator("#columns summary").click()
+        page.get_by_label("Optimality gap").check()
+        page.mouse.click(5, 5)  # elsewhere: the menu closes
+        page.get_by_role("button", name="Budget AUC", exact=True).click()
+        page.locator("#chart-task").select_option(label="all text tasks")
+        address, shown = page.url.partition("#")[2], names(page)
+        assert len(shown) > 2
+    with opened(browser, site, "#" + address) as page:
+        assert names(page) == shown
+        assert page.locator("#kind").input_value() == "scripted"
+        assert page.get_by_role("button", name="Optimality gap", exact=True).is_visible()
+        assert page.locator("#agents th[aria-sort]").inner_text().startswith("Budget AUC")
+        assert page.locator("#chart-task").input_value() == "text"
+
+
+@pytest.mark.parametrize(
+    "address", ["#main", "#sort=99,up", "#sort=a", "#columns=", "#chart=x&kind=y", "#%E0%A4%A"]
+)
+def test_odd_addresses_do_no_harm(browser, site, address):
+    with opened(browser, site, address) as page:
+        assert len(names(page)) == 10
 
 
 def test_theme_toggle_changes_the_colours_and_sticks(browser, site):
@@ -175,24 +217,38 @@ def test_theme_toggle_changes_the_colours_and_sticks(browser, site):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_all_text_has_readable_contrast(browser, site, scheme):
-    with opened(browser, site, color_scheme=scheme) as page:
-        page.locator("summary").first.click()
-        for view in VIEWS:
-            page.locator(f"#views [data-view={view}]").click()
-            found = page.evaluate(CONTRAST)
-            assert len(found) > 100
-            assert [text for text in found if text["ratio"] < 4.5] == []
+@pytest.mark.parametrize("name", PAGES)
+def test_all_text_has_readable_contrast(browser, site, scheme, name):
+    with opened(browser, site.parent / name, color_scheme=scheme) as page:
+        found = page.evaluate(CONTRAST)
+        assert len(found) > 10
+        assert [text for text in found if text["ratio"] < 4.5] == []
 
 
-def test_phone_width_does_not_overflow(browser, site):
-    with opened(browser, site, "#agent-ppo-lstm", viewport={"width": 390, "height": 844}) as page:
-        for view in VIEWS:
-            page.locator(f"#views [data-view={view}]").click()
-            assert page.evaluate("document.documentElement.scrollWidth") == 390
-            assert page.locator(".view:visible .scroll").evaluate(
-                "node => node.scrollWidth > node.clientWidth"
-            )
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", PAGES)
+def test_axe_finds_no_violation(browser, site, scheme, name):
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="axe-playwright-python is missing"
+    )
+    with opened(browser, site.parent / name, color_scheme=scheme) as page:
+        found = axe.Axe().run(page).response["violations"]
+        assert [(one["id"], one["nodes"][0]["html"][:200]) for one in found] == []
+
+
+def test_axe_would_find_a_violation(browser, tmp_path):
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="axe-playwright-python is missing"
+    )
+    (tmp_path / "bad.html").write_text("<html><body><img src='data:,'><input></body></html>")
+    with opened(browser, tmp_path / "bad.html") as page:
+        assert {"image-alt", "label"} <= {one["id"] for one in axe.Axe().run(page).response["violations"]}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_phone_width_does_not_overflow(browser, site, name):
+    with opened(browser, site.parent / name, viewport={"width": 390, "height": 844}) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
 
 
 @pytest.fixture(scope="module")
@@ -233,8 +289,9 @@ def test_labels_of_the_chart_do_not_overlap(browser, site, crowded_site, width):
                 assert overlapping(boxes) == []
 
 
-def test_points_of_the_chart_show_a_tip_and_lead_to_the_card(browser, site):
-    with opened(browser, site, "#task-2-dialogue") as page:
+def test_points_of_the_chart_show_a_tip_and_lead_to_the_agent(browser, site):
+    with opened(browser, site) as page:
+        page.locator("#chart-task").select_option(label="all text tasks")
         point = page.locator("#plot a", has_text="rules")
         point.locator(".mark").hover()
         assert page.locator("#tip").inner_text().splitlines()[0] == "rules"
@@ -243,7 +300,33 @@ def test_points_of_the_chart_show_a_tip_and_lead_to_the_card(browser, site):
         point.focus()
         assert page.locator("#tip").count() == 1
         page.keyboard.press("Enter")
-        assert page.locator("#agent-rules").evaluate("node => node.open")
+        page.wait_for_url("**/agents/rules.html")
+        assert page.locator("h1").inner_text() == "rules"
+
+
+def test_profile_in_focus_shows_its_band(browser, site):
+    with opened(browser, site) as page:
+        assert page.locator("#profile-plot .band").get_attribute("d") == ""
+        page.locator("#profile-legend button").first.click()
+        assert page.locator("#profile-legend [aria-pressed=true]").count() == 1
+        assert page.locator("#profile-plot .band").get_attribute("d").startswith("M")
+
+
+def test_two_agents_are_compared_and_the_address_brings_them_back(browser, site):
+    path = site.parent / "compare.html"
+    with opened(browser, path) as page:
+        page.locator("#set").select_option(label="all text tasks")
+        page.locator("#one").select_option("recency")
+        page.locator("#two").select_option("rules")
+        said = page.locator("#verdict").inner_text()
+        assert said.startswith("rules is better")
+        assert "after Holm" in said
+        assert page.locator("#verdict tbody tr").count() == 2
+        address = page.url.partition("#")[2]
+        page.locator("#one").select_option("rules")
+        assert "two different agents" in page.locator("#verdict").inner_text()
+    with opened(browser, path, "#" + address) as page:
+        assert page.locator("#verdict").inner_text() == said
 
 
 def test_downloads_are_beside_the_page(browser, site):
@@ -256,38 +339,62 @@ def test_downloads_are_beside_the_page(browser, site):
 
 def test_without_scripts_all_tables_are_there(browser, site):
     with opened(browser, site, java_script_enabled=False) as page:
-        assert page.locator(".view:visible").count() == 4
-        assert page.locator(".heat:visible").count() == 2
-        assert page.get_by_text("needs JavaScript").is_visible()
+        assert len(names(page)) == len(names(page, "#map")) == 10
+        assert page.get_by_text("need JavaScript").is_visible()
         assert not page.locator("#theme").is_visible()
+        assert not page.locator("#search").is_visible()
+        page.get_by_role("link", name="rules").first.click()
+        assert page.locator("h1").inner_text() == "rules"
+    with opened(browser, site.parent / "compare.html", java_script_enabled=False) as page:
+        assert page.locator("table:visible").count() == 2
 
 
-def test_print_shows_all_tables_and_no_controls(browser, site):
-    with opened(browser, site, "#task-3-locomo") as page:
+def test_print_shows_every_column_and_no_controls(browser, site):
+    with opened(browser, site) as page:
         page.emulate_media(media="print")
-        assert page.locator(".view:visible").count() == 4
+        assert page.locator("#agents th[data-c=gap]").is_visible()
         assert not page.locator(".tools").is_visible()
 
 
 def test_text_of_strangers_runs_no_script(browser, tmp_path):
     make_bundle, make_episode = SYNTHETIC["make_bundle"], SYNTHETIC["make_episode"]
     questions = [{"type": HOSTILE, "score": 0.5, "is_correct": False}]
-    bundle = make_bundle(
-        HOSTILE,
-        episodes=[make_episode("dialogue", i, 0.5, questions=questions, ops={HOSTILE: 1}) for i in range(2)],
-        description=HOSTILE,
-        url="javascript:window.pwned=1",
-        licence=HOSTILE,
-        config={HOSTILE: HOSTILE},
+    bundles = [
+        make_bundle(
+            name,
+            episodes=[
+                make_episode("dialogue", i, score + i / 10, questions=questions, ops={HOSTILE: 1})
+                for i in range(2)
+            ],
+            description=HOSTILE,
+            url="javascript:window.pwned=1",
+            licence=HOSTILE,
+            authors=(HOSTILE,),
+            config={HOSTILE: HOSTILE},
+        )
+        for name, score in ((HOSTILE, 0.5), (HOSTILE + "2", 0.6), ("random", 0.1), ("oracle", 0.9))
+    ]
+    for bundle in bundles:
+        bundle.header["tasks"][0]["title"] = HOSTILE
+    board = aggregate(bundles)
+    status = {agent.name: "claimed" for agent in board.agents}
+    step = Step(
+        frame=HOSTILE, speaker=HOSTILE, text=HOSTILE, ops=({"kind": HOSTILE, "text": HOSTILE},), note=HOSTILE
     )
-    bundle.header["tasks"][0]["title"] = HOSTILE
-    board = aggregate([bundle])
-    with opened(browser, write_page(board, tmp_path, {HOSTILE: "claimed"})) as page:
-        page.locator("summary").click()
-        page.locator("#plot .mark").hover()
-        assert HOSTILE in page.locator("#tip").inner_text()
+    replays = {(HOSTILE, "dialogue"): Replay(1, 0, 0.5, 1, (step,), False)}
+    index = write_page(board, tmp_path, status, replays)
+    with opened(browser, index) as page:
+        page.locator("#plot a").first.focus()
+        assert HOSTILE[:30] in page.locator("#tip").inner_text()
+        page.locator("#profile-legend button").first.click()
         assert page.evaluate("window.pwned") is None
         assert page.locator("img").count() == 0
+    paths = sorted(tmp_path.rglob("*.html"))
+    assert len(paths) == 2 + 4 + 1 + 1
+    for path in paths:
+        with opened(browser, path) as page:
+            assert page.evaluate("window.pwned") is None
+            assert page.locator("img").count() == 0
 
 
 def test_scripts_that_are_not_of_the_page_are_blocked_by_its_policy(browser, site, tmp_path):
@@ -302,5 +409,44 @@ def test_scripts_that_are_not_of_the_page_are_blocked_by_its_policy(browser, sit
     page.goto(planted.as_uri())
     page.wait_for_timeout(100)
     assert page.evaluate("window.pwned") is None
-    assert page.locator("#overview tbody tr:visible").count() == 10
+    assert len(names(page)) == 10
     context.close()
+
+
+# ---- replays ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def replayed_site(tmp_path_factory):
+    root = tmp_path_factory.mktemp("replays")
+    suite = get_suite("quickstart+episodes=1")
+    run([plan(AgentSpec(name), suite, root / "results") for name in ("first-cue", "rules")])
+    return build_site(root / "results", root / "site", verify)
+
+
+def test_a_maze_is_watched_frame_by_frame(browser, replayed_site):
+    (path,) = (replayed_site.parent / "replays").glob("first-cue--*.html")
+    with opened(browser, replayed_site.parent / "agents/first-cue.html") as page:
+        page.get_by_role("link", name="watch").click()
+        page.wait_for_url("**/replays/" + path.name)
+        assert page.locator(".replay pre:visible").count() == 1
+        first = page.locator(".replay pre:visible").inner_text()
+        page.get_by_role("button", name="Next").click()
+        assert page.locator("#at").inner_text().startswith("2 of")
+        assert page.locator(".replay pre:visible").inner_text() != first
+        page.locator("#step").focus()
+        page.keyboard.press("End")
+        assert "the end" in page.locator(".replay li:visible .note").inner_text()
+    with opened(browser, path, java_script_enabled=False) as page:
+        assert page.locator(".replay pre:visible").count() > 5
+
+
+def test_a_dialogue_is_read_with_its_memory_operations(browser, replayed_site):
+    path = next((replayed_site.parent / "replays").glob("rules--*-dialogue-1k.html"))
+    assert path.stat().st_size < 200_000
+    with opened(browser, path) as page:
+        assert page.locator(".replay .question").count() > 5
+        assert "ADD" in page.locator(".replay .op b").all_inner_texts()
+        assert "score" in page.locator(".replay .question .note").first.inner_text()
+        page.get_by_role("button", name="Next").click()
+        assert page.locator(".replay .now").count() == 1

@@ -1,7 +1,7 @@
 "use strict";
 /* Score against bytes of memory: one SVG, drawn anew for each task and width. */
 const memgymChart = (() => {
-  const NS = "http://www.w3.org/2000/svg";
+  const { make } = memgym;
   const KINDS = ["reference", "scripted", "rl", "llm", "hybrid"];
   const SHAPES = {
     reference: "M-2 -6H2V-2H6V2H2V6H-2V2H-6V-2H-2Z",
@@ -12,14 +12,6 @@ const memgymChart = (() => {
   };
   const HEIGHT = 420;
   const MARGIN = { top: 22, right: 24, bottom: 46, left: 46 };
-
-  function make(name, attributes, parent, text) {
-    const node = document.createElementNS(NS, name);
-    for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-    if (text !== undefined) node.textContent = text;
-    if (parent) parent.append(node);
-    return node;
-  }
 
   function byteText(value) {
     const units = ["B", "KiB", "MiB", "GiB", "TiB"];
@@ -81,7 +73,7 @@ const memgymChart = (() => {
   }
 
   function tipText(p) {
-    const ends = p.low === null ? "one episode" : `${p.low.toFixed(2)} to ${p.high.toFixed(2)}`;
+    const ends = p.low === null ? "one run" : `${p.low.toFixed(2)} to ${p.high.toFixed(2)}`;
     return `${p.name}\n${p.kind}, ${p.setting}\nscore ${p.score.toFixed(2)} (${ends})\nmemory ${p.memory}`;
   }
 
@@ -132,7 +124,7 @@ const memgymChart = (() => {
     return boxes;
   }
 
-  function draw(figure, task) {
+  function draw(figure, task, root) {
     const host = figure.querySelector("#plot");
     const width = Math.max(280, host.clientWidth);
     const right = width - MARGIN.right;
@@ -157,12 +149,12 @@ const memgymChart = (() => {
       p.high_y = high;
     }
     const frame = { x: MARGIN.left + 2, y: 4, w: right - MARGIN.left - 2, h: bottom - 6 };
-    for (const p of points) point(svg, figure, p, taken, frame);
+    for (const p of points) point(svg, figure, p, taken, frame, root);
     legend(figure.querySelector("#legend"), task.points);
   }
 
-  function point(svg, figure, p, taken, frame) {
-    const link = make("a", { href: `#${p.card}`, class: `k-${p.kind}`, "aria-label": tipText(p).replaceAll("\n", ", "), "data-card": "" }, svg);
+  function point(svg, figure, p, taken, frame, root) {
+    const link = make("a", { href: `${root}agents/${p.card}.html`, class: `k-${p.kind}`, "aria-label": tipText(p).replaceAll("\n", ", ") }, svg);
     make("path", { class: "whisker", d: `M${p.x} ${p.low_y}V${p.high_y}` }, link);
     const label = make("text", { class: "label" }, link, p.name);
     const size = { w: label.getComputedTextLength() + 2, h: 16 };

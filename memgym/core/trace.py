@@ -11,7 +11,7 @@ import numpy as np
 from memgym.errors import InvalidOperation
 from memgym.memory.ops import OpKind
 
-__all__ = ["Episode", "Recorder", "metric_of", "plain"]
+__all__ = ["Episode", "Recorder", "kind_name", "metric_of", "plain"]
 
 NOT_METRICS = {"memory_bytes", "memory_ops", "refused", "score", "success"}
 
@@ -130,7 +130,7 @@ class Recorder(gym.Wrapper):
         record.refused += len(info.get("refused", ()))
         if isinstance(action, Mapping):
             for op in action.get("ops", ()):
-                name = _kind_name(op)
+                name = kind_name(op)
                 record.ops[name] = record.ops.get(name, 0) + 1
         if "question_type" in info:
             row = {key: plain(value) for key, value in info.items() if key not in NOT_METRICS}
@@ -149,7 +149,8 @@ def _numbers(info: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def _kind_name(op: Any) -> str:
+def kind_name(op: Any) -> str:
+    """The kind of a memory operation as an action has it; ``"MALFORMED"`` where it has none."""
     try:
         return OpKind.parse(op["kind"] if "kind" in op else op["op"]).name
     except (InvalidOperation, KeyError, TypeError):
