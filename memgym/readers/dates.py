@@ -43,12 +43,14 @@ class When(NamedTuple):
         unit: ``"day"``, ``"week"``, ``"month"``, ``"season"`` or ``"year"``.
         text: how to say it to somebody who does not know when it was said.
         place: where the text names it, in characters.
+        end: where that ends.
     """
 
     day: date
     unit: str
     text: str
     place: int = 0
+    end: int = 0
 
 
 def asks_when(question: str) -> bool:
@@ -87,7 +89,7 @@ def find_dates(text: str, written: date) -> list[When]:
                 when = resolve(match, written)
             except (ValueError, OverflowError):  # 31 June, or a thousand years ago
                 continue
-            found.append((start, end, when._replace(place=start)))
+            found.append((start, end, when._replace(place=start, end=end)))
     return sorted((when for _, _, when in found), key=lambda when: when.place)
 
 

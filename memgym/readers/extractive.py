@@ -13,7 +13,8 @@ from memgym.memory.lexical import stems
 from memgym.readers.choice import choice_reader
 from memgym.readers.dates import COUNT, asks_when, find_dates, on_day, told
 from memgym.readers.evidence import Evidence, find_evidence, said, written
-from memgym.readers.spans import clauses, is_list_question, is_yes_no, news, numbers
+from memgym.readers.spans import WORD, clauses, is_list_question, is_yes_no, news, numbers
+from memgym.readers.statements import SHORT, stated
 from memgym.stream import UNKNOWN
 
 __all__ = ["extractive_reader"]
@@ -87,11 +88,19 @@ def _number(question: str, evidence: Evidence) -> str:
         return next((found[0] for text in texts if (found := OFTEN.search(text))), "")
     counted = UNIT.search(question)
     unit = stems(counted[1]) if counted else frozenset()
-    for text in texts:
-        for clause in clauses(text):
-            if (found := numbers(clause)) and (not unit or unit & stems(clause)):
-                return found[0]
-    return ""
+    parts = [part for text in texts for part in clauses(text)]
+    return next((number for part in parts if (number := _counted(part, unit))), "")
+
+
+def _counted(clause: str, unit: frozenset[str]) -> str:
+    """The number that stands nearest before the unit, the first one where no unit is asked for."""
+    before, _, _ = clause.partition(next((w for w in WORD.findall(clause) if unit & stems(w)), "\0"))
+    if not unit:
+        before = clause
+    elif before == clause:
+        return ""
+    found = numbers(before)
+    return found[-1 if unit else 0] if found else ""
 
 
 def _clause(evidence: Evidence, entry: Mapping[str, Any]) -> str:
@@ -101,10 +110,11 @@ def _clause(evidence: Evidence, entry: Mapping[str, Any]) -> str:
 
 
 def _telling(evidence: Evidence, entry: Mapping[str, Any]) -> str:
-    """What the best clause adds to the question; where it adds nothing, what follows does."""
-    parts = clauses(said(entry))
-    if not parts:
-        return ""
+    """What a short entry states, or what the best clause of a long one adds; if nothing, what follows does."""
+    text = said(entry)
+    if len(text.split()) <= SHORT:
+        return stated(text, evidence.asked)
+    parts = clauses(text)
     for part in parts[parts.index(_clause(evidence, entry)) :]:
         if added := news(part, evidence.asked):
             return added

@@ -5,7 +5,15 @@ from collections.abc import Collection
 
 from memgym.memory.lexical import STOP_WORDS, stem
 
-__all__ = ["clauses", "is_list_question", "is_yes_no", "news", "numbers"]
+__all__ = [
+    "clauses",
+    "is_list_question",
+    "is_yes_no",
+    "news",
+    "numbers",
+    "says_nothing",
+    "without_time_phrases",
+]
 
 CLAUSE = re.compile(r"(?<=[.!?])\s+|\n+|\s*\[shares |\]\s*|\s[-–—]\s|[,;:]\s+")
 WORD = re.compile(r"[\w'’$%]+(?:[-.&/][\w'’]+)*")
@@ -50,13 +58,18 @@ def news(clause: str, asked: Collection[str]) -> str:
     >>> news("I really love The Lord of the Rings", {"lov"})
     'Lord of the Rings'
     """
-    words = WORD.findall(TIME_PHRASES.sub(" ", clause))
-    kept = [not _says_nothing(word, asked) for word in words]
+    words = WORD.findall(without_time_phrases(clause))
+    kept = [not says_nothing(word, asked) for word in words]
     out = []
     for i, word in enumerate(words):
         if kept[i] or (word in JOINS and _within_name(words, kept, i)):
             out.append(word)
     return " ".join(out)
+
+
+def without_time_phrases(text: str) -> str:
+    """A text without "these days" and the like, whose words would seem to tell something."""
+    return TIME_PHRASES.sub(" ", text)
 
 
 def numbers(text: str) -> list[str]:
@@ -82,7 +95,8 @@ def is_yes_no(question: str) -> bool:
     return bool(YES_NO.match(question))
 
 
-def _says_nothing(word: str, asked: Collection[str]) -> bool:
+def says_nothing(word: str, asked: Collection[str]) -> bool:
+    """Whether a word is a function word, a filler, or one of the question's."""
     plain = word.lower().replace("’", "'")
     bare = plain.removesuffix("'s")
     return bare in STOP_WORDS or plain in FILLERS or stem(bare) in asked or not any(map(str.isalnum, plain))
