@@ -329,7 +329,8 @@ def test_environment_keeps_memgyms_promises(kwargs: dict[str, Any]) -> None:
 
 
 def test_an_agent_of_a_few_integers_can_play() -> None:
-    task = gym.make(ID, preset="easy", answer_format="choice", memory_budget=1024, view_bytes=1024)
+    kwargs = {"preset": "easy", "answer_format": "choice", "memory_budget": 1024, "view_bytes": 1024}
+    task = gym.make(ID, disable_env_checker=True, **kwargs)
     env = TokenObservation(SlotActions(task, num_slots=8, num_choices=4))
     env.action_space.seed(0)
     observation, _ = env.reset(seed=0)
