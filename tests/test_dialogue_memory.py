@@ -22,6 +22,7 @@ from memgym.worlds.dialogue import (
     read_question_types,
 )
 from memgym.worlds.dialogue.gold import bank_f1
+from memgym.worlds.dialogue.log import Event, fold
 
 seeds = st.integers(0, 10_000)
 
@@ -55,6 +56,61 @@ def hoarder(env: DialogueMemory, observation: Any) -> list[MemoryOp]:
 
 def mute(env: DialogueMemory, observation: Any) -> list[MemoryOp]:
     return []
+
+
+# ---------------------------------------------------------------------- the log and what is seen of it
+
+said = st.tuples(
+    st.sampled_from(["assert", "update", "forget", "claim", "inject", "secret"]), st.sampled_from("abc")
+)
+
+
+@given(st.lists(said, max_size=12))
+def test_truth_is_the_last_word_of_the_owner_and_a_wish_to_forget_ends_it(
+    told: list[tuple[str, str]],
+) -> None:
+    events = [Event(i, op, 0, "Maya", "Maya", "city", value) for i, (op, value) in enumerate(told)]
+    truth = fold(events)
+    own = [(op, value) for op, value in told if op in ("assert", "update", "forget")]
+    assert truth.values == [value for op, value in own if op != "forget"]
+    assert truth.known == (bool(truth.values) and own[-1][0] != "forget")
+    assert fold([e for e in events if e.op in ("assert", "update", "forget")]) == truth
+
+
+@given(st.lists(said, max_size=8), st.sampled_from("abc"))
+def test_get_after_forget_is_unknown_until_it_is_told_again(told: list[tuple[str, str]], value: str) -> None:
+    events = [Event(i, op, 0, "Maya", "Maya", "city", value) for i, (op, value) in enumerate(told)]
+    forget, again = (
+        Event(len(told) + i, op, 1, "Maya", "Maya", "city", value)
+        for i, op in enumerate(("forget", "assert"))
+    )
+    assert not fold([*events, forget]).known
+    assert fold([*events, forget, again]).known
+
+
+@given(seeds)
+@settings(max_examples=5, deadline=None)
+def test_observation_shows_the_turn_and_nothing_of_what_is_known_about_it(seed: int) -> None:
+    env = DialogueMemory(preset="easy", answer_format="choice")
+    observation, info = env.reset(seed=seed)
+    before: Item | Question | None = None
+    for event in DialogueWorld(env._key, "train", env.config).stream():
+        shown = (
+            observation["text"],
+            observation["time"],
+            observation["speaker"],
+            tuple(observation["choices"]),
+        )
+        if isinstance(event, Item):
+            assert shown == (event.text, event.time, event.speaker, ())
+        else:
+            assert shown == (event.text, event.time, "", event.choices)
+            assert event.answer not in map(str, info.values())
+        assert set(observation) == {*"phase text speaker time choices memory hits bytes_left".split()}
+        if isinstance(before, Item):
+            assert not {"question_type", "question_score", "is_correct", "evidence_recall"} & set(info)
+        before = event
+        observation, _, _, _, info = env.step(as_action())
 
 
 # ---------------------------------------------------------------------- the gold bank

@@ -6,9 +6,8 @@ happens in a block is found by looking at the blocks at those distances before i
 """
 
 from collections.abc import Container, Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,12 +26,12 @@ FACTS = 2  # that a block tells anew
 MAX_DELAY = 11  # changes and questions come up to 2**11 blocks later
 SPREAD = MAX_DELAY + 1
 BACK = np.array([1 << exponent for exponent in range(SPREAD)])
+SAME_TIME = 4  # turns that share a time
 MEAN_SENTENCES = 4.9375  # of a turn: 4, 5 or 6
 ASK = 2  # of the three distances; the others are those of the change and of the wish to forget
 
 
-@dataclass(frozen=True, slots=True)
-class GuestFact:
+class GuestFact(NamedTuple):
     """What one guest says about himself or herself, and what becomes of it.
 
     Attributes:
@@ -109,15 +108,15 @@ class Background:
     def fact(self, gap: int, block: int, number: int) -> GuestFact:
         """One fact, from its place alone."""
         bits = draw(self._keys[gap], block * FACTS + number)
-        update, forget, ask = (int(part) for part in _distances(bits))
-        rng, config = CounterRNG(bits), self.config
-        updated = rng.random() < config.update_rate
-        forgotten = rng.random() < config.forget_rate and (not updated or forget > update)
-        asked = rng.integer(1, config.question_spacing) == 1
-        slot = rng.choice(self.words.slots)
+        update, forget, ask = _distances(bits)
+        fate, which, config = draw(bits, 0), draw(bits, 1), self.config
+        updated = (fate & 0xFFFF) < config.update_rate * 0x10000
+        forgotten = (fate >> 16 & 0xFFFF) < config.forget_rate * 0x10000 and (not updated or forget > update)
+        asked = (fate >> 32) % config.question_spacing == 0
+        slot = self.words.slots[(which & 0xFFFF) % len(self.words.slots)]
         values = self.words["slots"][slot]["values"]
-        first = rng.integer(0, len(values) - 1)
-        second = (first + rng.integer(1, len(values) - 1)) % len(values)
+        first = (which >> 16 & 0xFFFF) % len(values)
+        second = (first + 1 + (which >> 32 & 0xFFFF) % (len(values) - 1)) % len(values)
         person = ((block * config.num_sessions + gap) * FACTS + number) * 2  # bystanders have odd numbers
         return GuestFact(
             block,
@@ -164,38 +163,41 @@ class Background:
     def items(self, gap: int, block: int) -> Iterator[Item]:
         """The turns of one block."""
         turns, told = self.block(gap, block)
-        key = self.rng.fork(3, gap, block).key
         start, length = self._span(gap, block)
-        time = ""
+        key = np.full(2 * turns, self.rng.fork(3, gap, block).key, np.uint64)
+        bits = draw_array(key, np.arange(2 * turns, dtype=np.uint64)).tolist()
+        before, time = f"f{gap + 1}.{block + 1}t", ""
         for turn in range(turns):
-            if turn % 4 == 0:
+            if turn % SAME_TIME == 0:
                 time = _minute(start + length * turn / turns)
-            yield self._item(gap, block, turn, told.get(turn), key, time)
+            yield self._item(f"{before}{turn + 1}", told.get(turn), bits[2 * turn], bits[2 * turn + 1], time)
 
     def item(self, gap: int, block: int, turn: int) -> Item:
         """One turn, without the turns before it."""
         turns, told = self.block(gap, block)
         start, length = self._span(gap, block)
-        time = _minute(start + length * (turn - turn % 4) / turns)
-        return self._item(gap, block, turn, told.get(turn), self.rng.fork(3, gap, block).key, time)
+        key = self.rng.fork(3, gap, block).key
+        bits, more = draw(key, 2 * turn), draw(key, 2 * turn + 1)
+        time = _minute(start + length * (turn - turn % SAME_TIME) / turns)
+        return self._item(f"f{gap + 1}.{block + 1}t{turn + 1}", told.get(turn), bits, more, time)
 
-    def _item(
-        self, gap: int, block: int, turn: int, told: tuple[GuestFact, str] | None, key: int, time: str
-    ) -> Item:
-        id = f"f{gap + 1}.{block + 1}t{turn + 1}"
-        bits = draw(key, turn)
+    def _item(self, id: str, told: tuple[GuestFact, str] | None, bits: int, more: int, time: str) -> Item:
+        """A statement, or sentences that say nothing: each of the two numbers has the bits of up to three."""
         if told is not None:
             return Item(id, self._statement(*told, CounterRNG(bits)), told[0].name, time)
-        sentences = self.words.sentences
-        speaker = self.cast.speakers[(bits >> 36 & 0xFF) % len(self.cast.speakers)]
-        texts = [sentences[bits >> shift & 0xFFF] for shift in (0, 12, 24)]
-        if self.config.distractor_ratio:
-            own = CounterRNG(bits)
-            if own.random() < self.config.distractor_ratio:
-                return Item(id, f"{self.writer.bystander(own)} {texts[0]} {texts[1]}", speaker, time)
-        more = draw(bits, 0)
-        texts += [sentences[more >> shift & 0xFFF] for shift in (0, 12, 24)[: 1 + (bits >> 60) % 3]]
-        return Item(id, " ".join(texts), speaker, time)
+        sentences, speakers = self.words.sentences, self.cast.speakers
+        speaker = speakers[(bits >> 36 & 0xFF) % len(speakers)]
+        one, two, three = (
+            sentences[bits & 0xFFF],
+            sentences[bits >> 12 & 0xFFF],
+            sentences[bits >> 24 & 0xFFF],
+        )
+        if self.config.distractor_ratio and (more >> 40) < self.config.distractor_ratio * (1 << 24):
+            return Item(id, f"{self.writer.bystander(CounterRNG(bits))} {one} {two}", speaker, time)
+        text = f"{one} {two} {three} {sentences[more & 0xFFF]}"
+        for shift in (12, 24)[: (bits >> 60) % 3]:
+            text = f"{text} {sentences[more >> shift & 0xFFF]}"
+        return Item(id, text, speaker, time)
 
     def _statement(self, fact: GuestFact, op: str, rng: CounterRNG) -> str:
         templates = self.words["slots"][fact.slot][op]
@@ -247,8 +249,15 @@ class Background:
             evidence=(self.item_id(gap, fact, *told[-1]),) if known else (),
             stale=stale,
             forbidden=() if known else values,
-            meta={"person": fact.name, "blocks": fact.ask_in - fact.block},
+            meta={"person": fact.name, "blocks": fact.ask_in - fact.block, **self._validity(gap, fact)},
         )
+
+    def _validity(self, gap: int, fact: GuestFact) -> dict[str, str]:
+        """Dates since which the answer holds, and on which it is going to change, ``""`` for none."""
+        since = fact.told(fact.ask_in)[-1][0]
+        later = [at for at, _ in fact.ops() if fact.ask_in < at < self.num_blocks[gap]]
+        dates = [self._span(gap, at)[0].date().isoformat() for at in (since, *later[:1])]
+        return {"valid_from": dates[0], "valid_to": dates[1] if later else ""}
 
     def item_id(self, gap: int, fact: GuestFact, block: int, op: str) -> str:
         """Id of the turn that says `op` of a fact."""
@@ -262,7 +271,7 @@ class Background:
         return f"f{gap + 1}.{block + 1}t{turn + 1}"
 
     def live(self, gap: int, block: int) -> list[tuple[str, str]]:
-        """(guest, value) of what has been told by the end of a block, holds, and is going to be asked."""
+        """(guest, value) of what has been told by the end of a block, holds, and is still to be asked about."""
         found = []
         for origin in range(max(0, block + 1 - (1 << MAX_DELAY)), block + 1):
             for number in range(FACTS):
