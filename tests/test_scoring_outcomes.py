@@ -84,7 +84,7 @@ def test_malformed_actions_are_counted_over_all_actions() -> None:
 
 def test_the_summary_of_a_real_run_tells_agents_apart() -> None:
     def rates(name: str) -> dict[str, float | None]:
-        played = play_by_name(name, "memgym/DialogueMemory-v0", 10, split="test")
+        played = play_by_name(name, "memgym/DialogueMemory-v0", 10, split="test", answer_format="choice")
         return summarise(row for episode in played for row in episode.questions)
 
     silent, hoarder, oracle = rates("closed-book"), rates("add-all-bm25"), rates("oracle")
