@@ -32,6 +32,7 @@ AGENTS = Registry(
         "belief": "memgym.agents.scripted:belief",
         "first-cue": "memgym.agents.scripted:first_cue",
         "cue-blind": "memgym.agents.scripted:cue_blind",
+        "graphiti": "memgym.agents.structured.graphiti:graphiti",
         "mem0": "memgym.agents.structured.mem0:mem0",
         "memory-r1": "memgym.agents.structured.memory_r1:memory_r1",
         "ppo-lstm": "memgym.agents.ppo_lstm:PPOLSTMAgent",
