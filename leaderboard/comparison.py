@@ -13,6 +13,7 @@ __all__ = ["FLIPS", "SIGNIFICANT", "Improvement", "holm", "improvement", "rank_i
 FLIPS = 100_000
 SIGNIFICANT = 0.05
 BLOCK = 5_000  # flips at once
+BLOCK_CELLS = 1 << 18  # comparisons of single runs at once
 ENOUGH = 20  # flips as extreme as the data, after which more of them would not change the verdict
 SURE = 1e-9  # a p-value below this needs no flips
 GRID = 2.0**40  # weighted scores become whole multiples of 2**-40, so that sums are exact in any order
@@ -129,17 +130,16 @@ def improvement(tasks: list[Floats]) -> Improvement:
     probability, variance = np.zeros(len(first)), np.zeros(len(first))
     for scores in tasks:
         runs = len(scores)
-        for agent in range(agents - 1):
-            pairs = slice(np.searchsorted(first, agent), np.searchsorted(first, agent + 1))
-            others = scores[:, second[pairs]].T  # (others, runs)
-            wins = (
-                np.sign(scores[None, :, None, agent] - others[:, None, :]) + 1
-            ) / 2  # (others, mine, theirs)
-            influence = wins.mean(axis=2) + wins.mean(
-                axis=1
-            )  # (others, runs): of each run, as mine and theirs
-            probability[pairs] += wins.mean(axis=(1, 2))
+        rows = max(1, BLOCK_CELLS // (agents * runs * runs))
+        for start in range(0, agents - 1, rows):
+            mine = scores.T[start : start + rows, None, :, None]  # (rows, agents, mine, theirs)
+            wins = (np.sign(mine - scores.T[None, :, None, :]) + 1) / 2
+            influence = wins.mean(axis=3) + wins.mean(
+                axis=2
+            )  # (rows, agents, runs): of each run, as mine and theirs
+            pairs = slice(*np.searchsorted(first, [start, start + rows]))
+            here = first[pairs] - start, second[pairs]
+            probability[pairs] += influence.mean(axis=2)[here] / 2
             with np.errstate(divide="ignore", invalid="ignore"):
-                centred = influence - influence.mean(axis=1, keepdims=True)
-                variance[pairs] += (centred**2).sum(axis=1) / np.float64(runs - 1) / runs
+                variance[pairs] += influence.var(axis=2)[here] / np.float64(runs - 1)
     return Improvement(probability / len(tasks), np.sqrt(variance) / len(tasks))

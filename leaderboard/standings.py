@@ -29,7 +29,10 @@ __all__ = ["BUDGETS", "PROFILE_LEVELS", "standings"]
 
 BUDGETS = (2.0**6, 2.0**30)  # bytes between which the area under score over memory is taken
 PROFILE_LEVELS = tuple(i / 50 for i in range(51))
-PROFILE_RESAMPLES = 2_000
+IQM_RESAMPLES, PROFILE_RESAMPLES = (
+    5_000,
+    2_000,
+)  # of the headline's; each costs as much as all of the headline
 
 Floats = NDArray[np.float64]
 
@@ -42,8 +45,8 @@ class _Set(NamedTuple):
         weights: of each task in the headline; they sum to 1.
         run_weights: of each run in the headline.
         values: normalised score of each run, shape (runs, agents).
-        counts: how often each run is in each resample, shape (runs, resamples).
-        profile_counts: the same for the first resamples, shape (`PROFILE_RESAMPLES`, runs).
+        counts: how often each run is in each of the first resamples, shape (runs, `IQM_RESAMPLES`).
+        profile_counts: the same, shape (`PROFILE_RESAMPLES`, runs).
         draws: resampled headline, shape (resamples, agents).
         gaps: resampled optimality gap, shape (resamples, agents).
         freedom: degrees of freedom of the headline's spread, shape (agents,).
@@ -149,7 +152,7 @@ def _collect(tasks: Sequence[PlayedTask], agents: tuple[str, ...]) -> _Set:
             ]
         ),
         values=np.concatenate([one.scores[:, one.columns_of(agents)] for one in tasks]),
-        counts=np.concatenate([one.runs.counts.T for one in tasks]).astype(np.int16),
+        counts=np.concatenate([one.runs.counts[:IQM_RESAMPLES].T for one in tasks]).astype(np.int16),
         profile_counts=np.concatenate(
             [one.runs.counts[:PROFILE_RESAMPLES] for one in tasks], axis=1, dtype=np.float32
         ),
@@ -185,17 +188,20 @@ def _budget_weights(tasks: Sequence[PlayedTask], memory: Floats, weights: Sequen
 def _standing(known: Standing, tasks: Sequence[PlayedTask], data: _Set, agent: int, score: float) -> Standing:
     values = data.values[:, agent]
     has_spread = all(one.task.runs > 1 for one in tasks)
-    drawn_iqm = iqm_draws(values, data.counts)
     each = _per_task_weights(tasks)  # every task counts alike, as in the profile
-    draws = np.stack([data.draws[:, agent], drawn_iqm, data.gaps[:, agent], data.auc[1:, agent]], axis=1)
+    draws = np.stack([data.draws[:, agent], data.gaps[:, agent], data.auc[1:, agent]], axis=1)
     gap = float(each[0] @ np.maximum(0.0, 1.0 - values))
-    means = (score, iqm(values), gap, float(data.auc[0, agent]))
-    bounds = ((-np.inf, 1.0), (-np.inf, np.inf), (0.0, np.inf), (-np.inf, 1.0))
+    means = (score, gap, float(data.auc[0, agent]), iqm(values))
+    bounds = ((-np.inf, 1.0), (0.0, np.inf), (-np.inf, 1.0), (-np.inf, np.inf))
+    percentiles = [
+        *percentile_intervals(draws),
+        *percentile_intervals(iqm_draws(values, data.counts)[:, None]),
+    ]
     ends = [
         widen(interval, mean, float(data.freedom[agent]), *bound) if has_spread else None
-        for interval, mean, bound in zip(percentile_intervals(draws), means, bounds, strict=True)
+        for interval, mean, bound in zip(percentiles, means, bounds, strict=True)
     ]
-    score_, iqm_, gap_, auc = (
+    score_, gap_, auc, iqm_ = (
         estimate(mean, end, len(values)) for mean, end in zip(means, ends, strict=True)
     )
     return replace(

@@ -36,6 +36,15 @@ def interval(sums, sizes, resamples=10_000, level=0.95):
     return percentile_intervals(draws, level)[0]
 
 
+@pytest.mark.parametrize("draws", [1, 2, 7, 40, 10_000])
+@pytest.mark.parametrize("level", [0.5, 0.95])
+def test_percentiles_equal_numpys(draws, level):
+    values = np.random.default_rng(3).normal(size=(draws, 3))
+    tail = 50 * (1 - level)
+    expected = np.percentile(values, [tail, 100 - tail], axis=0).T
+    np.testing.assert_allclose(expected, percentile_intervals(values, level), rtol=1e-12)
+
+
 def test_iqm_equals_hand_count():
     assert iqm([1.0, 0.5, 0.0, 0.5]) == 0.5
 
