@@ -184,6 +184,16 @@ def test_view_of_a_bank_that_fits_is_made_again_only_where_the_bank_changed(
     assert shown == (["Maya lives in Oslo"] if view_bytes > 1 else [])
 
 
+def test_observations_share_nothing_that_can_be_changed() -> None:
+    env, _ = start()
+    first, *_ = env.step(add("Maya lives in Oslo"))
+    second, *_ = env.step(as_action())
+    first["memory"][0]["text"], first["memory"][0]["score"][...] = "changed", 7
+    assert second["memory"][0]["text"] == "Maya lives in Oslo"
+    assert second["memory"][0]["score"] == 0
+    assert env.step(as_action())[0]["memory"][0]["text"] == "Maya lives in Oslo"
+
+
 def test_extractive_reader_answers_from_the_bank_alone() -> None:
     rewards = {}
     for stored in (True, False):

@@ -363,7 +363,8 @@ class TextMemoryEnv(MemoryEnv[dict[str, Any], dict[str, Any]]):
             "speaker": now.speaker if isinstance(now, Item) else "",
             "time": now.time if now else "",
             "choices": now.choices if isinstance(now, Question) else (),
-            "memory": self._view,
+            # who keeps observations must not find them changed by a later one: new objects every time
+            "memory": tuple({**entry, "score": np.zeros((), np.float32)} for entry in self._view),
             "hits": self._hits,
             "bytes_left": np.array(UNLIMITED if left is None else left, np.int64),
         }
