@@ -10,7 +10,7 @@ from memgym.errors import InvalidOperation
 from memgym.memory.audit import MemorySizes, measure, replay_log
 from memgym.memory.bank import MAKING, Bank, Change
 from memgym.memory.embed import Embedder
-from memgym.memory.entry import ROOT, AppliedOp, Edge, Hit, MemoryEntry, Scope
+from memgym.memory.entry import ROOT, AppliedOp, Edge, Hit, MemoryEntry, Scope, check_scope
 from memgym.memory.indices import Indices
 from memgym.memory.operations import ENTRY_ID, OPERATIONS, Caller, Refused, resolve_ids
 from memgym.memory.ops import CORE_KINDS, MADE, MemoryOp, OpKind
@@ -147,9 +147,10 @@ class MemoryEngine:
             scope: who asks. What is not in this scope is not there; what is added is in it for good.
 
         Raises:
-            InvalidOperation: a kind that is none; everything else is refused with a reason.
+            InvalidOperation: a kind or a scope that is none; everything else is refused with a reason.
         """
         kind = OpKind.parse(op.kind)
+        scope = ROOT if scope is ROOT else check_scope(scope)
         bank = self._bank
         bank.seq += 1
         provenance = tuple(provenance)

@@ -2,11 +2,24 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple
 
+from memgym.errors import InvalidOperation
 from memgym.memory.ops import MemoryOp, clean_attrs, dump_attrs
 
-__all__ = ["ROOT", "AppliedOp", "Edge", "Hit", "MemoryEntry", "Scope", "Times", "entry_nbytes", "make_entry"]
+__all__ = [
+    "ROOT",
+    "AppliedOp",
+    "Edge",
+    "Hit",
+    "MemoryEntry",
+    "Scope",
+    "Times",
+    "check_scope",
+    "entry_nbytes",
+    "make_entry",
+]
 
 
 class Times(NamedTuple):
@@ -34,6 +47,24 @@ class Scope(NamedTuple):
 
 NEVER = Times(0, 0)
 ROOT = Scope()
+MAX_NAME = 256  # characters of a name in a scope
+
+
+@lru_cache(maxsize=1 << 10)
+def check_scope(scope: Scope) -> Scope:
+    """`scope`, once it is one.
+
+    Raises:
+        InvalidOperation: a name that is no text, too long, or not valid Unicode.
+    """
+    try:
+        names = Scope(*scope)
+        if all(isinstance(name, str) and len(name) <= MAX_NAME for name in names):
+            "".join(names).encode()
+            return names
+    except (TypeError, UnicodeEncodeError):
+        pass
+    raise InvalidOperation(f"a scope is three names of at most {MAX_NAME} characters.")
 
 
 @dataclass(frozen=True, slots=True)

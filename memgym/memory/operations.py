@@ -1,6 +1,5 @@
 """What each operation does to a bank. A refusal is raised before anything has changed."""
 
-import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ __all__ = ["OPERATIONS", "Caller", "Refused", "resolve_ids"]
 
 MAX_MERGED = 256  # entries in one MERGE or derivation
 MAX_REL = 64  # characters of an edge's type
+MAX_WEIGHT = 1_000_000_000
 EDGE = {"to": "", "rel": "related", "weight": 1.0}
 ENTRY_ID = re.compile(r"m[1-9][0-9]*", re.ASCII)
 
@@ -146,12 +146,9 @@ def _link(bank: Bank, op: MemoryOp, caller: Caller) -> str:
         raise Refused(f"LINK: {to} to itself")
     if not isinstance(rel, str) or not 1 <= len(rel) <= MAX_REL:
         raise Refused(f"LINK: 'rel' is text of 1 to {MAX_REL} characters")
-    if isinstance(weight, bool) or not isinstance(weight, int | float) or not math.isfinite(weight):
-        raise Refused("LINK: 'weight' is a number")
-    try:
-        edge = Edge(op.id, rel, to, float(weight), bank.seq)
-    except OverflowError:
-        raise Refused("LINK: 'weight' is too large") from None
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not abs(weight) <= MAX_WEIGHT:
+        raise Refused(f"LINK: 'weight' is a number of at most {MAX_WEIGHT:,} in size")
+    edge = Edge(op.id, rel, to, float(weight), bank.seq)
     old = bank.edges.get(*edge[:3])
     _check_fits(bank, edge.nbytes - (old.nbytes if old else 0), caller)
     bank.link(edge)

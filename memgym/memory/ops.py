@@ -240,7 +240,9 @@ def clean_attrs(value: Any) -> dict[str, Any]:
         raise InvalidOperation("attrs are not JSON values in valid Unicode.") from None
     if len(text) > MAX_TEXT:
         raise InvalidOperation(f"attrs have at most {MAX_TEXT} characters as JSON.")
-    level = [] if plain else [copy]
+    if plain:
+        return copy
+    level = [copy]
     for _ in range(MAX_DEPTH):
         inner = [part for part in level if isinstance(part, dict | list)]
         level = [each for part in inner for each in (part.values() if isinstance(part, dict) else part)]

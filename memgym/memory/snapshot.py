@@ -9,8 +9,8 @@ from typing import Any
 from memgym.errors import InvalidOperation
 from memgym.memory.bank import Bank
 from memgym.memory.edges import EdgeTable
-from memgym.memory.entry import AppliedOp, Edge, MemoryEntry, Scope, Times
-from memgym.memory.ops import MAX_ID, MemoryOp
+from memgym.memory.entry import ROOT, AppliedOp, Edge, MemoryEntry, Scope, Times, check_scope, make_entry
+from memgym.memory.ops import MAX_ID, MemoryOp, OpKind
 
 __all__ = [
     "applied_fields",
@@ -135,14 +135,23 @@ def read_entry(fields: Mapping[str, Any]) -> MemoryEntry:
     _expect(all(type(step) is int for step in fields["times"]), "'times' has steps")
     _expect(_is_id(fields["id"]), "an entry's id is m1, m2, ...")
     _expect(fields["status"] in STATUSES, f"'status' of an entry is one of {', '.join(STATUSES)}")
-    MemoryOp.update(fields["id"], fields["text"]).checked()  # what no operation can write
-    shape = {
-        "provenance": tuple(fields["provenance"]),
-        "parents": tuple(fields["parents"]),
-        "scope": _scope(fields["scope"]),
-        "times": Times(*fields["times"]),
-    }
-    return MemoryEntry(**{**fields, **shape})
+    op = MemoryOp(
+        OpKind.UPDATE, fields["id"], fields["text"], fields["attrs"]
+    ).checked()  # what can be written
+    entry = make_entry(
+        op.id,
+        op.text,
+        dict(op.attrs),
+        version=fields["version"],
+        status=fields["status"],
+        provenance=tuple(fields["provenance"]),
+        parents=tuple(fields["parents"]),
+        scope=_scope(fields["scope"]),
+        times=Times(*fields["times"]),
+        seq=fields["seq"],
+    )
+    _expect(entry.kind == fields["kind"], "'kind' of an entry is that of its attributes")
+    return entry
 
 
 def read_edge(fields: Any) -> Edge:
@@ -231,8 +240,7 @@ def _from_first(plain: dict[str, Any]) -> dict[str, Any]:
 
 
 def _scope(value: Any) -> Scope:
-    _expect(all(isinstance(part, str) for part in value), "a scope has three names")
-    return Scope(*value)
+    return check_scope(Scope(*value)) if any(value) else ROOT
 
 
 def _is_id(value: Any) -> bool:
