@@ -9,6 +9,8 @@
     ├── DatasetError
     │   ├── DatasetMissing   the file is not on this machine (also a FileNotFoundError)
     │   └── DatasetCorrupt   wrong checksum or schema; names the record (also a ValueError)
+    ├── StoreError           the file of a persistent memory (memgym.memory.persistent):
+    │                        StoreInvalid, StoreInUse, StoreWriteFailed
     ├── WeightsInvalid       trained weights that cannot be loaded (memgym.agents.weights_io)
     ├── LLMError             a language model gave no usable answer (memgym.llm.errors)
     │   ├── LLMUnavailable      no answer after all attempts
