@@ -48,23 +48,25 @@ class RulesPolicy(MemoryPolicy):
         self._next_id = 1
 
     def write(self, message: Message, view: MemoryView) -> list[MemoryOp]:
-        """DELETE on a request to forget, UPDATE on a change, ADD on news, nothing on small talk."""
+        """DELETE on a request to forget, UPDATE on a change, ADD on news, nothing on small talk; keep documents."""
         self._next_id = next_number(view, self._next_id)
         if view.bank is not None:  # others may have deleted or changed what it wrote
             self._kept = {
                 id: _Kept(view.bank[id], kept.worth) for id, kept in self._kept.items() if id in view.bank
             }
+        new, worth = as_entry(message), len(stems(message.text))
+        if not message.speaker:  # a document tells facts, and asks for nothing
+            return self._add(new, view, worth) if len(message.text.split()) >= 3 else []
         same = [entry for entry in view.entries if entry["text"].startswith(f"{message.speaker}: ")]
         if FORGET.search(message.text):
             return self._forget(message, same)
         if not self._says_something(message.text):
             return []
-        new = as_entry(message)
         if CHANGE.search(message.text) and len(message.text.split()) <= SHORT:
             old = self._about_the_same(message, same)
             if old is not None:
                 return self._update(old, new, view)
-        return self._add(new, view, worth=len(stems(message.text)))
+        return self._add(new, view, worth)
 
     def nbytes(self) -> int:
         """A size and a worth for each entry."""

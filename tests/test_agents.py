@@ -264,6 +264,20 @@ def test_rules_agent_deletes_only_the_speakers_own_entry() -> None:
     assert [e.text for e in store.get_all()] == ["Jonas: I live in Rome."]
 
 
+def test_rules_keep_a_document_whatever_it_tells_to_do() -> None:
+    store = MemoryStore(MemoryEngine(), RulesPolicy())
+    facts = [
+        "The capital of Peru is Lima.",
+        "Please forget what the capital of Peru is.",
+        "Lima is large now.",
+    ]
+    for fact in facts:
+        store.add(fact, speaker="")
+    assert [entry.text for entry in store.get_all()] == facts
+    store.add("I see.", speaker="Maya")  # the control: small talk of somebody is not kept
+    assert len(store.get_all()) == 3
+
+
 def test_agent_that_raises_scores_nothing_and_says_what_happened() -> None:
     class Crashes:
         def predict(self, observation, state=None, episode_start=None, deterministic=True):

@@ -1,5 +1,6 @@
 """The keyed manager: one entry a key, the newest wins, and relations are walked."""
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 
 from memgym.agents.fact_keys import Fact, FactKeysPolicy, parse_fact
 from memgym.agents.fact_relations import RELATIONS
+from memgym.baselines import study_fact_consolidation
 from memgym.checks import play_by_name
 from memgym.memory import MemoryEngine
 from memgym.memory.store import MemoryStore
@@ -118,6 +120,13 @@ def fact_file() -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def study() -> dict[str, Any]:
+    """The committed table."""
+    path = Path(__file__).parents[1] / "baselines" / "expected" / "fact_consolidation.json"
+    return json.loads(path.read_text("utf-8"))
+
+
 def score(name: str, fact_file: Path, source: str) -> float:
     settings: dict[str, Any] = {"chunk_words": 1, "memory_budget": None, "view_bytes": 0, "path": fact_file}
     (episode,) = play_by_name(
@@ -149,7 +158,9 @@ def test_without_updates_single_hop_falls(fact_file: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.slow
-def test_on_average_over_the_four_lengths_it_reaches_90_and_50_percent(fact_file: Path) -> None:
+def test_on_average_over_the_four_lengths_it_reaches_90_and_50_percent(
+    fact_file: Path, study: dict[str, Any]
+) -> None:
     means = {
         hops: sum(score("fact-keys", fact_file, f"{hops}_{size}") for size in ("6k", "32k", "64k", "262k"))
         / 4
@@ -157,3 +168,18 @@ def test_on_average_over_the_four_lengths_it_reaches_90_and_50_percent(fact_file
     }
     assert means["sh"] >= 0.9
     assert means["mh"] >= 0.5
+    row = study["agents"]["fact-keys"]
+    assert [100 * means["sh"], 100 * means["mh"]] == pytest.approx(
+        [row["single-hop mean"], row["multi-hop mean"]]
+    )
+
+
+def test_the_committed_table_has_its_floors_beside_it(study: dict[str, Any]) -> None:
+    agents = study["agents"]
+    assert list(agents) == list(study_fact_consolidation.AGENTS)
+    assert study["command"] == study_fact_consolidation.COMMAND
+    assert agents["fact-keys"]["single-hop mean"] >= 90
+    assert agents["fact-keys"]["multi-hop mean"] >= 50
+    floors = [row for name, row in agents.items() if name != "fact-keys"]
+    assert max(row["single-hop mean"] for row in floors) < 70
+    assert max(row["multi-hop mean"] for row in floors) < 7
