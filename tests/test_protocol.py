@@ -64,6 +64,17 @@ def test_finished_result_verifies(bundles: Path) -> None:
         assert header["summary"].keys() == {task["name"] for task in header["tasks"]}
 
 
+def test_paired_tasks_share_their_seeds_and_no_others() -> None:
+    tasks = {task.name: task for name in SUITES for task in get_suite(name).tasks}
+    for one in tasks.values():
+        for other in tasks.values():
+            same = one.env_id == other.env_id and (
+                one.name == other.name or (one.paired_with and one.paired_with == other.paired_with)
+            )
+            assert (reserved_seeds(one) == reserved_seeds(other)) == bool(same)
+    assert reserved_seeds(tasks["longqa-16k"]) == reserved_seeds(tasks["longqa-1m"])
+
+
 def test_workers_change_nothing(bundles: Path, tmp_path: Path) -> None:
     evaluate(tmp_path, "first-cue", engine=LocalEngine(2))
     for name in ("episodes.jsonl.gz", "traces/t-maze-n3.jsonl.gz"):

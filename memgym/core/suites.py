@@ -29,6 +29,8 @@ class Task:
         episodes: played on each seed.
         num_seeds: number of reserved seeds.
         dataset: needed dataset, ``""`` for none.
+        paired_with: name of the task whose seeds it shares, so that their episodes can be compared pair by pair;
+            ``""`` for seeds of its own.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Task:
     episodes: int = 100
     num_seeds: int = 1
     dataset: str = ""
+    paired_with: str = ""
 
     def missing(self) -> str:
         """Why the task cannot be played on this machine; ``""`` where it can."""
@@ -106,9 +109,9 @@ def _with_budget(task: Task, budget: int) -> Task:
 
 def reserved_seeds(task: Task, protocol: str = PROTOCOL) -> list[int]:
     """The protocol's seeds of a task: derived from its name, not chosen, and the same for everybody."""
-    seeds = []
+    seeds, name = [], task.paired_with or task.name
     for number in range(task.num_seeds):
-        digest = blake2b(f"{protocol}/{task.env_id}/{task.name}/{number}".encode(), digest_size=4).digest()
+        digest = blake2b(f"{protocol}/{task.env_id}/{name}/{number}".encode(), digest_size=4).digest()
         seeds.append(int.from_bytes(digest, "little") >> 1)
     return seeds
 
@@ -133,25 +136,80 @@ def _cubes(mode: str) -> Task:
     return _control(f"color-cubes-{mode}", f"Color Cubes, {mode}", "ColorCubes", mode=mode)
 
 
-def _dialogue(kib: int) -> Task:
+def _text(
+    name: str, title: str, env_id: str, kib: int, *, episodes: int, paired_with: str = "", **kwargs: Any
+) -> Task:
+    """A synthetic text task with choice answers, whose whole bank is in view."""
     budget = 1024 * kib
+    given = {
+        "answer_format": "choice",
+        "memory_budget": budget,
+        "view_bytes": budget,
+        "split": "test",
+        **kwargs,
+    }
+    return Task(name, f"{title}, {kib} KiB", f"memgym/{env_id}-v0", given, episodes, paired_with=paired_with)
+
+
+def _dialogue(kib: int) -> Task:
+    return _text(f"dialogue-{kib}k", "Dialogue memory", "DialogueMemory", kib, episodes=100)
+
+
+def _preset(preset: str, kib: int) -> Task:
+    title = f"Dialogue memory, {preset}"
+    return _text(f"dialogue-{preset}-{kib}k", title, "DialogueMemory", kib, episodes=50, preset=preset)
+
+
+def _revision(kib: int) -> Task:
+    return _text(f"task-revision-{kib}k", "Task revision", "TaskRevision", kib, episodes=50)
+
+
+def _long(words: str, num_words: int, episodes: int, **kwargs: Any) -> Task:
+    title = f"Long-horizon questions, {words} words"
+    name = f"longqa-{words}"
+    given = {"num_words": num_words, **kwargs}
+    return _text(name, title, "LongHorizonQA", 8, episodes=episodes, paired_with="longqa", **given)
+
+
+def _babilong(words: str, num_words: int, episodes: int, **kwargs: Any) -> Task:
+    task = _text(
+        f"babilong-{words}",
+        f"BABILong, {words} words",
+        "BABILong",
+        1,
+        episodes=episodes,
+        paired_with="babilong",
+        num_words=num_words,
+        **kwargs,
+    )
+    return replace(task, dataset="babi_en_1k")
+
+
+def _locomo(kib: int, **kwargs: Any) -> Task:
+    how = "choice" if "answer_format" in kwargs else ""
     return Task(
-        name=f"dialogue-{kib}k",
-        title=f"Dialogue memory, {kib} KiB",
-        env_id="memgym/DialogueMemory-v0",
-        kwargs={"answer_format": "choice", "memory_budget": budget, "view_bytes": budget, "split": "test"},
-        episodes=100,
+        name="-".join(filter(None, ["locomo", how, f"{kib}k"])),
+        title=f"LoCoMo, ten real conversations, {'with choices, ' if how else ''}{kib} KiB",
+        env_id="memgym/LoCoMo-v0",
+        kwargs={**kwargs, "memory_budget": 1024 * kib, "view_bytes": 2048},
+        episodes=10,
+        dataset="locomo10",
     )
 
 
-def _locomo(kib: int) -> Task:
+def _fact_consolidation(hops: str) -> Task:
     return Task(
-        name=f"locomo-{kib}k",
-        title=f"LoCoMo, ten real conversations, {kib} KiB",
-        env_id="memgym/LoCoMo-v0",
-        kwargs={"memory_budget": 1024 * kib, "view_bytes": 2048},
-        episodes=10,
-        dataset="locomo10",
+        name=f"mab-facts-{hops}",
+        title=f"MemoryAgentBench, conflict resolution, {hops} hop",
+        env_id="memgym/MemoryAgentBench-v0",
+        kwargs={
+            "sources": [f"factconsolidation_{'sh' if hops == 'single' else 'mh'}"],
+            "chunk_words": 3000,
+            "memory_budget": 65536,
+            "view_bytes": 4096,
+        },
+        episodes=4,
+        dataset="memoryagentbench_fc",
     )
 
 
@@ -189,7 +247,37 @@ REWRITING = Suite(
 DIALOGUE = Suite(
     "dialogue",
     "Manage a bounded memory while a conversation streams by, then answer.",
-    (_dialogue(1), _dialogue(4), _locomo(16), _locomo(256)),
+    (
+        _dialogue(1),
+        _dialogue(4),
+        _preset("medium", 4),
+        _preset("hard", 16),
+        _revision(4),
+        _locomo(16),
+        _locomo(256),
+        _locomo(16, answer_format="choice"),
+        Task(
+            "longmemeval-s",
+            "LongMemEval S, 64 KiB",
+            "memgym/LongMemEval-v0",
+            {"variant": "s", "exclude_defects": True, "memory_budget": 65536, "view_bytes": 4096},
+            episodes=463,
+            dataset="longmemeval_s",
+        ),
+    ),
+)
+LONGQA = Suite(
+    "longqa",
+    "Read up to a million words in chunks under a fixed budget, then answer.",
+    (
+        _long("16k", 16_384, 50),
+        _long("131k", 131_072, 20),
+        _long("1m", 1_048_576, 5, chunk_words=2048),
+        _babilong("8k", 8_000, 100),
+        _babilong("128k", 128_000, 50, chunk_words=1000),
+        _fact_consolidation("single"),
+        _fact_consolidation("multi"),
+    ),
 )
 PEERS = Suite(
     "peers",
@@ -211,6 +299,7 @@ SUITES = Registry(
         "retention": "memgym.core.suites:RETENTION",
         "rewriting": "memgym.core.suites:REWRITING",
         "dialogue": "memgym.core.suites:DIALOGUE",
+        "longqa": "memgym.core.suites:LONGQA",
         "peers": "memgym.core.suites:PEERS",
     },
     group="memgym.suites",
