@@ -88,6 +88,10 @@ def test_what_ends_is_over_and_can_still_be_asked_for() -> None:
     assert found(store, "What did Maya play in May 2021?") == ["Maya: I play the cello."]
 
 
+def test_the_end_of_what_was_not_known_is_a_fact() -> None:
+    assert found(filled([("2021-01-01T10:00", "Maya", "I lost the umbrella.")]), "What did Maya lose?")
+
+
 def test_a_repeat_changes_nothing() -> None:
     store = filled([MOVES[0], ("2021-05-01T10:00", "Maya", "I live in Oslo.")])
     assert [done.op.kind.name for done in store.engine.log] == ["ADD"]
@@ -118,6 +122,8 @@ def test_the_neighbourhood_reaches_what_words_and_vectors_do_not() -> None:
         ("I sold the old car and drive a Renault now.", ("Maya", "drive", "Renault")),
         ("I have an allergy to dust.", ("Maya", "allergy", "dust")),
         ("I adopted a dog and called her Rex.", ("Maya", "dog", "Rex")),
+        ("Actually, the gift that I want is a scarf now.", ("Maya", "gift", "scarf")),
+        ("Today I won a quiz, can you believe it?", ("Maya", "won", "quiz")),
         ("My sister plays the cello.", ("Maya's sister", "plays", "cello")),
         ("Ada Lovelace was born in London.", ("Ada Lovelace", "born in", "London")),
         ("Risotto is my favourite food.", ("Maya", "favourite food", "Risotto")),
@@ -129,7 +135,9 @@ def test_statements(sentence: str, triple: tuple[str, str, str]) -> None:
     assert all(each.fact == sentence for each in found)
 
 
-@pytest.mark.parametrize("text", ["Where do you live?", "Good morning!", "Oh, really."])
+@pytest.mark.parametrize(
+    "text", ["Where do you live?", "That is news to me.", "Good morning!", "Oh, really."]
+)
 def test_small_talk_states_nothing(text: str) -> None:
     assert statements(Said(text=text, speaker="Maya")).triples == ()
 

@@ -153,7 +153,7 @@ class GraphitiPolicy(MemoryPolicy):
         found = self.llm.run(RESOLVE_EDGE, NewEdge(new=triple, known=known)).output
         contradicted = found.contradicted if self.invalidation else ()
         since = _since(triple.fact, message.time)
-        if triple.ended:  # what is over is told by the fact that it ends
+        if triple.ended and contradicted:  # the facts that it ends tell of it
             for number in contradicted:
                 self._end(number, since, 0)
             return

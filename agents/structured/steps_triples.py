@@ -47,7 +47,8 @@ LEADING = re.compile(
 )
 ADVERB = r"(?:(?:now|also|still|just|really|currently|recently|finally|always|often|usually|only|\w+ly) )*"
 AUXILIARY = (
-    r"(?:(?:(?:have|had|has)(?= \w+(?:ed|en|wn)\b)|(?:am|was|were)(?= \w+ing\b)|will|would|did|do|not|used to"
+    r"(?:(?:(?:have|had|has)(?= \w+(?:ed|en|wn)\b)|(?:am|was|were)(?= \w+ing\b)"
+    r"|will|would|can|could|should|must|may|might|did|do|not|used to"
     r"|no longer|don['’]t|do not)\s)*"
 )
 WHAT = r"(?P<what>(?:[\w'’]+ ){0,3}?[\w'’]+)"
@@ -55,6 +56,7 @@ OBJECT = r"(?P<object>[^,.;:!?]+)"
 OWNER = r"(?P<owner>my|our|[A-Z]\w+['’]s)"
 IS = r"(?:is|are|was|were|will be|goes by|is known as)"
 PATTERNS = (  # the first that matches a clause counts
+    re.compile(rf"\bthe (?P<what>\w+) (?:that |which )?I (?:\w+ ){{1,2}}{IS} {ADVERB}{OBJECT}", re.I),
     re.compile(rf"\ban? (?P<what>\w+),? (?:and )?(?:named|called) (?:it |him |her )?{OBJECT}", re.I),
     re.compile(
         rf"\b{OWNER} {WHAT},? (?:it |which |who |he |she )?{IS} {ADVERB}(?:called |named )?{OBJECT}", re.I
@@ -82,6 +84,11 @@ AND_ALSO = re.compile(
     rf"^(?P<object>.+?) and (?P<verb>[a-z]+)(?: (?P<prep>{PREPOSITION}))? (?P<more>(?:a|an|the|my|our|[A-Z]).*)$"
 )
 CLAUSE = re.compile(r"[,;]\s+(?:and |but |so )?(?=(?:i|my|we|our)\b)", re.IGNORECASE)
+ASKS = re.compile(
+    r"(?:and |but |so |oh,? |well,? )*(?:who|whom|whose|what|which|when|where|why|how|is|are|am|was|were|do|does|did"
+    r"|have|has|had|can|could|will|would|shall|should|may|might|any|you)\b",
+    re.IGNORECASE,
+)
 NO_OBJECT = frozenset("it this that he she they there here what which who ago".split())
 REQUEST = re.compile(r"(?:^|[.,;:!] ?|\b(?:please|you|to|and|just) )(?:forget|delete|erase)\b", re.IGNORECASE)
 HAVE = frozenset(("have", "has", "had", "got"))
@@ -139,11 +146,11 @@ class Forgotten(StepModel):
 def statements(x: Said) -> Triples:
     """By the forms of English sentences: "my A is B", "B is my A", "I V (in) B", "my A Vs B", "Name Vs B".
 
-    Of a sentence with a question mark nothing is taken.
+    Nothing is taken of a question; a question mark after a statement does not make it one.
     """
     found = []
     for sentence in SENTENCE.split(x.text.strip()):
-        if not sentence.endswith("?"):
+        if not (sentence.endswith("?") and ASKS.match(sentence)):
             for clause in CLAUSE.split(sentence):
                 found += _of_clause(clause, sentence, x.speaker or "I")
     return Triples(triples=tuple(found))
@@ -154,6 +161,8 @@ def _of_clause(clause: str, sentence: str, speaker: str) -> Iterator[Triple]:
     if match is None:
         return
     groups = match.groupdict()
+    if (groups.get("name") or "").lower() in NO_OBJECT:
+        return
     subject = _subject(groups, speaker)
     relation, object_ = groups.get("what") or "", groups.get("object") or ""
     if verb := groups.get("verb"):
