@@ -35,6 +35,7 @@ AGENTS = Registry(
         "graphiti": "memgym.agents.structured.graphiti:graphiti",
         "mem0": "memgym.agents.structured.mem0:mem0",
         "memory-r1": "memgym.agents.structured.memory_r1:memory_r1",
+        "simple-mem": "memgym.agents.structured.simple_mem:simple_mem",
         "ppo-lstm": "memgym.agents.ppo_lstm:PPOLSTMAgent",
         "ppo-memory": "memgym.agents.ppo_memory:PPOMemoryAgent",
     },

@@ -1,10 +1,12 @@
 """Steps of systems that keep facts: which facts a message holds, what to do with each, which a question needs."""
 
 import re
+from datetime import date
 from typing import Literal
 
 from memgym.llm import Step, StepModel, load_prompt
 from memgym.memory.lexical import content_words, stem, stems
+from memgym.readers.dates import find_dates
 
 __all__ = [
     "DECIDE_OPS",
@@ -23,6 +25,11 @@ __all__ = [
 PACKAGE = "memgym.agents.structured"
 SENTENCE = re.compile(r"(?<=[.!?])\s+")
 FIRST_PERSON = re.compile(r"\b(i|i'm|i've|my|me|mine|we|our|us)\b", re.IGNORECASE)
+ASKING = re.compile(
+    r"(who|whom|whose|what|which|when|where|why|how|is|are|am|was|were|do|does|did|have|has|had|can|could|will|would|"
+    r"shall|should|may|might|must)\b",
+    re.IGNORECASE,
+)
 FORGET = re.compile(r"\b(forget|delete|erase)\b", re.IGNORECASE)
 ENDED = re.compile(
     r"\b(no longer|not \w+ any ?more|n't \w+ any ?more|stopped|gave up|sold|quit|lost)\b", re.IGNORECASE
@@ -39,6 +46,7 @@ SEVERAL = stems(
     "adopt visit read buy bought meet met watch learn try tried own have like love enjoy play see saw eat ate "
     "collect bring brought make made write wrote join attend"
 )
+ANY_DAY = date(2000, 1, 1)  # whether a text names a time does not depend on when it is said
 ALIKE = 0.5  # share of content stems from which two facts are about the same thing
 MANY = 8  # facts of a question, at most, by the rule
 
@@ -99,22 +107,39 @@ class Distilled(StepModel):
 
 
 def first_person_sentences(x: Said) -> Facts:
-    """Sentences about the speaker with two content words at least; longer ones about anything; no questions."""
+    """Sentences about the speaker with two content words at least; longer ones about anything; no questions.
+
+    A question that its speaker answers is one with the answer; a statement that ends in one ("I won, can you
+    believe it?") is a statement.
+    """
     kept = []
-    for sentence in SENTENCE.split(x.text.strip()):
+    for sentence in _with_their_answers(SENTENCE.split(x.text.strip())):
         words = len(content_words(sentence))
         about = FIRST_PERSON.search(sentence) is not None
-        if sentence and not sentence.endswith("?") and words >= (2 if about else 4):
+        asks = sentence.endswith("?") and (ASKING.match(sentence) is not None or "," not in sentence)
+        if sentence and not asks and words >= (2 if about else 4):
             kept.append(sentence)
     if FORGET.search(x.text) and not kept:
         kept = [x.text]
     return Facts(facts=tuple(kept))
 
 
+def _with_their_answers(sentences: list[str]) -> list[str]:
+    """The sentences, each question together with a statement that follows it."""
+    joined: list[str] = []
+    for sentence in sentences:
+        if joined and joined[-1].endswith("?") and not sentence.endswith("?"):
+            joined[-1] += f" {sentence}"
+        else:
+            joined.append(sentence)
+    return joined
+
+
 def decide_by_words(x: DecisionInput) -> Decisions:
     """By content words: the same ones, NOOP; an end or a request to forget, DELETE; the same thing, UPDATE; else ADD.
 
-    Where one can do a thing with several objects ("adopted Buddy", "adopted Scout"), an UPDATE names both.
+    Where one can do a thing with several objects ("adopted Buddy", "adopted Scout"), an UPDATE names both. What
+    happened at a time that is named replaces nothing.
     """
     new = stems(x.fact)
     if any(stems(memory.text) == new for memory in x.memories):
@@ -126,7 +151,8 @@ def decide_by_words(x: DecisionInput) -> Decisions:
         shared = {m.number: len(about & stems(m.text)) for m in x.memories}
         gone = [number for number, count in shared.items() if count and count == max(shared.values())]
         return Decisions(operations=tuple(Decision(event="DELETE", number=number) for number in gone))
-    if memory is None or best < ALIKE:
+    happened = find_dates(x.fact, ANY_DAY) and not CHANGED.search(x.fact) and not ENDED.search(x.fact)
+    if memory is None or best < ALIKE or happened:
         return Decisions(operations=(Decision(event="ADD", text=x.fact),))
     if ENDED.search(x.fact) and not CHANGED.search(x.fact) and not about - stems(memory.text):
         return Decisions(operations=(Decision(event="DELETE", number=memory.number),))
@@ -137,7 +163,8 @@ def decide_by_words(x: DecisionInput) -> Decisions:
 
 def _verb(text: str) -> frozenset[str]:
     """The stem of the first content word that is no cue: as a rule, what is done."""
-    words = [word for word in (stem(word) for word in content_words(text)) if word not in CUES]
+    words = [stem(word) for word in content_words(text) if not word.endswith("ly")]
+    words = [word for word in words if word not in CUES]
     return frozenset(words[:1])
 
 
