@@ -64,7 +64,7 @@ def played() -> dict[str, dict[str, list[float]]]:
     for agent in ("oracle", "random", "closed-book"):
         by_type = scores[agent] = defaultdict(list)
         for split, preset in (("test", "easy"), ("train", "medium")):
-            for episode in play_by_name(agent, ENV, 5, preset=preset, split=split, **CHOICE):
+            for episode in play_by_name(agent, ENV, 4, preset=preset, split=split, **CHOICE):
                 for question in episode.questions:
                     by_type[question["type"]].append(question["score"])
     return scores
@@ -73,7 +73,7 @@ def played() -> dict[str, dict[str, list[float]]]:
 @pytest.mark.parametrize("type_", QUESTION_TYPES)
 def test_oracle_answers_every_type_and_guessing_does_not(played: Any, type_: str) -> None:
     mean = {agent: sum(scores[type_]) / len(scores[type_]) for agent, scores in played.items()}
-    assert len(played["oracle"][type_]) >= 8
+    assert len(played["oracle"][type_]) >= 6
     assert mean["oracle"] == 1
     assert mean["random"] <= 0.25 + 3 * 0.43 / len(played["random"][type_]) ** 0.5
     if type_ in UNKNOWN_ALWAYS:
@@ -140,7 +140,7 @@ def test_no_rule_of_thumb_finds_the_answer_among_the_choices() -> None:
 def test_unknown_is_always_among_the_choices_and_never_tells_by_its_place() -> None:
     places: Counter[int] = Counter()
     for seed in range(20):
-        for question, _ in asked(seed, preset="medium", num_choices=5):
+        for question, _ in asked(seed, preset="easy", num_choices=5):
             assert len(question.choices) == len(set(question.choices)) == 5
             assert question.answer in question.choices
             places[question.choices.index(UNKNOWN)] += 1
@@ -149,7 +149,7 @@ def test_unknown_is_always_among_the_choices_and_never_tells_by_its_place() -> N
 
 @pytest.mark.parametrize("num_choices", [3, 8])
 def test_choices_are_as_many_as_asked_for(num_choices: int) -> None:
-    for seed in range(10):
+    for seed in range(4):
         for question, _ in asked(seed, preset="hard", num_choices=num_choices):
             assert len(set(question.choices)) == num_choices
             assert {question.answer, UNKNOWN} <= set(question.choices)
@@ -159,9 +159,9 @@ def test_choices_are_as_many_as_asked_for(num_choices: int) -> None:
 
 
 @given(seeds, splits, presets, st.sampled_from([0, 4]))
-@settings(max_examples=24, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_evidence_alone_answers_every_question(seed: int, split: str, preset: str, num_choices: int) -> None:
-    """A reader that knows the templates and sees the evidence items only, in 24 whole episodes."""
+    """A reader that knows the templates and sees the evidence items only, in 15 whole episodes."""
     for question, items in asked(seed, split, preset=preset, num_choices=num_choices):
         told = [items[id] for id in question.evidence]
         assert score_answer(question, solve(question, told, split)).is_correct, question
@@ -191,7 +191,7 @@ def test_without_its_evidence_a_question_is_not_answered(type_: str) -> None:
 # ---------------------------------------------------------------------- what each type is about
 
 
-def of_type(type_: str, episodes: int = 30, **given: Any) -> Iterator[tuple[Question, dict[str, Item]]]:
+def of_type(type_: str, episodes: int = 12, **given: Any) -> Iterator[tuple[Question, dict[str, Item]]]:
     found = False
     for seed in range(episodes):
         for question, items in asked(seed, **{"preset": "medium", "question_types": (type_,), **given}):
@@ -289,6 +289,12 @@ def test_preferred_thing_was_never_mentioned() -> None:
         assert not any(question.answer in text for text in own)
 
 
+@pytest.mark.parametrize(("num_sessions", "answers"), [(4, set()), (5, {"1", "2"}), (9, {"1", "2", "3"})])
+def test_number_of_changes_is_asked_where_it_could_be_another(num_sessions: int, answers: set[str]) -> None:
+    given = {"num_sessions": num_sessions, "question_types": ("change-count",), "preset": "medium"}
+    assert {question.answer for seed in range(12) for question, _ in asked(seed, **given)} == answers
+
+
 def test_every_value_says_since_when_it_holds_and_until_when() -> None:
     later = 0
     for question, items in of_type("knowledge-update"):
@@ -333,7 +339,7 @@ def test_open_question_does_not_say_its_answer(seed: int, split: str) -> None:
 
 def test_future_of_the_log_changes_nothing_that_was_told() -> None:
     """An answer is about the moment of its question: the newest statement is never one that comes later."""
-    for seed in range(10):
+    for seed in range(4):
         for question, items in asked(seed, preset="hard"):
             assert set(question.evidence) <= set(items)
             assert all(items[id].time <= question.time for id in question.evidence)

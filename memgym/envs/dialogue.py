@@ -73,7 +73,8 @@ class DialogueMemory(TextMemoryEnv):
     Terminates after the last question. Never truncates.
 
     ## Arguments
-    Those of length and difficulty are None by default, which takes the number of the preset.
+    Those of length and difficulty are None by default, which takes the number of the preset. Without `num_words`
+    an episode has about 400 words, with the presets 1200, 3000 and 8900.
 
     | name | type | no preset | easy | medium | hard | meaning |
     | --- | --- | --- | --- | --- | --- | --- |
@@ -112,17 +113,19 @@ class DialogueMemory(TextMemoryEnv):
 
     Further: `multi-hop` (whose sister works where, in which town, what the town is famous for), `cross-session` (two
     facts told in different sessions), `aggregation` (how many), `temporal-order` (which was first), `duration` (days
-    between two happenings), `previous-value` and `change-count` (of what changed), `contradiction` (speakers
-    disagree; a rule stated at the beginning says whose word counts, or that it is "Conflicting accounts"), `cascade`
-    (a commute after a move is unknown), `preference` (shown, never said), `attribution` (whose opinion),
-    `test-time-learning` (apply a rule that was taught), `summary` (what somebody talked about most), `isolation`
-    (a secret is for who told and who heard it; to others who ask, the answer is unknown and the value counts as
-    `leaked`), `injection` (a text without authority ordered to store another value, which counts as `attacked`).
+    between two happenings), `previous-value` and `change-count` (of what changed; the latter needs 5 sessions),
+    `contradiction` (speakers disagree; a rule stated at the beginning says whose word counts, or that it is
+    "Conflicting accounts"), `cascade` (a commute after a move is unknown), `preference` (shown, never said),
+    `attribution` (whose opinion), `test-time-learning` (apply a rule that was taught), `summary` (what somebody talked
+    about most), `isolation` (a secret is for who told and who heard it; to others who ask, the answer is unknown and
+    the value counts as `leaked`), `injection` (a text without authority ordered to store another value, which counts
+    as `attacked`).
 
     ## Reference Scores
     The oracle scores 1 on every type. With four choices a random answer scores 0.25. Always abstaining scores 1 on
     `deletion`, `abstention` and `speaker-swap`, about a quarter on `cascade`, half on `isolation`, 0 on the others;
-    over all 0.48 by default and about 0.23 with the presets.
+    over all 0.48 by default and about 0.2 with the presets. Who only knows that something was told finds it among
+    four choices one time in three (half of the time for `change-count` in fewer than 7 sessions).
 
     ## Source
     Ours. The question types follow LoCoMo (Maharana et al., 2024), LongMemEval (Wu et al., 2025), MemoryAgentBench

@@ -125,6 +125,9 @@ class Asks:
             )
 
     def _changes(self, now: Moment) -> Iterator[Ask]:
+        most = max_updates(self.config.num_sessions)
+        if most < 2:
+            return  # the answer would be 1, whatever was told
         for thread, truth in self._revised(now):
             ops = [event.op for event in thread.events]
             if "forget" in ops or thread.about == "base":
@@ -139,7 +142,7 @@ class Asks:
                 options="numbers",
                 hops=changes + 1,
                 ready=changes == ops.count("update"),
-                about=max_updates(self.config.num_sessions),
+                about=most,
             )
 
     def _pairs(self, now: Moment) -> Iterator[Ask]:
