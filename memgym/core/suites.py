@@ -204,7 +204,7 @@ def _fact_consolidation(hops: str) -> Task:
         env_id="memgym/MemoryAgentBench-v0",
         kwargs={
             "sources": [f"factconsolidation_{'sh' if hops == 'single' else 'mh'}"],
-            "chunk_words": 3000,
+            "chunk_words": 500,
             "memory_budget": 65536,
             "view_bytes": 4096,
         },
