@@ -45,7 +45,7 @@ def test_file_opens_as_the_bank_that_was_closed(path: Path, seed: int, budget: i
     with PersistentEngine(path, budget, extended=True) as engine:
         assert engine.snapshot() == memory.snapshot()
         check_engine(engine)
-        seq = max(engine._bank.last_drop, 150)
+        seq = max(engine._bank.undo_from, 150)
         for each in (engine, memory):
             each.rollback(seq)
             each.apply(MemoryOp.add("after undoing"))

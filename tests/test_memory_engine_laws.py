@@ -46,7 +46,7 @@ class Program(RuleBasedStateMachine):
         if not done.ok:
             assert len(self.engine.log[-1].op.text) == 0
             again = MemoryEngine.restore(self.engine.snapshot())
-            again.rollback(again.seq - 1) if not self.engine.log[-1].dropped else None
+            again.rollback(again.seq - 1)
             assert again.digest() == before, "a refused operation changed something"
         elif op.text:
             self.words.setdefault(done.id, []).append(self.word)
@@ -121,7 +121,7 @@ class Program(RuleBasedStateMachine):
     @rule(back=st.integers(1, 3))
     def roll_back_bank(self, back: int) -> None:
         seq = max(0, self.engine.seq - back)
-        if any(done.dropped for done in self.engine.log[seq:]):
+        if any(done.dropped or (done.ok and done.op.kind is OpKind.DELETE) for done in self.engine.log[seq:]):
             with pytest.raises(ValueError, match="seq is from"):
                 self.engine.rollback(seq)
             return
@@ -160,7 +160,17 @@ class Program(RuleBasedStateMachine):
 def vars_of(engine: MemoryEngine) -> dict[str, Any]:
     """Everything that follows from versions, edges and log, and has to come out the same."""
     bank = engine._bank
-    names = ("active_bytes", "spare_bytes", "next_id", "last_drop", "members", "made", "children", "log_of")
+    names = (
+        "active_bytes",
+        "spare_bytes",
+        "next_id",
+        "last_drop",
+        "undo_from",
+        "members",
+        "made",
+        "children",
+        "log_of",
+    )
     return {name: getattr(bank, name) for name in names} | {"spare": list(bank.spare.items())}
 
 

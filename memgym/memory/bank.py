@@ -213,6 +213,7 @@ class Bank:
         made = [done for done in self.log if done.ok and done.op.kind in MAKING]
         self.next_id = 1 + len(made)
         self.last_drop = max((done.seq for done in self.log if done.dropped), default=0)
+        self.undo_from = max((done.seq for done in self.log if self.is_final(done)), default=0)
         self.members: dict[Scope, dict[str, None]] = {}
         for id, versions in self.versions.items():
             if versions[0].scope != ROOT:
@@ -253,6 +254,10 @@ class Bank:
                 since.append((begin, entry.number, entry.version, id, cost))
         for _, _, version, id, cost in sorted(since):
             self._retire((id, version), cost)
+
+    def is_final(self, done: AppliedOp) -> bool:
+        """Whether an operation cannot be undone: something went for good, and maybe other entries changed with it."""
+        return self.extended and done.ok and (bool(done.dropped) or done.op.kind is OpKind.DELETE)
 
     def note_parents(self, done: AppliedOp) -> None:
         """Remember what the entry of this operation was derived from."""

@@ -189,6 +189,8 @@ class MemoryEngine:
         if bank.extended:
             if done.dropped:
                 bank.last_drop = done.seq
+            if bank.is_final(done):
+                bank.undo_from = done.seq
             if done.op.kind in MAKING:
                 bank.made[done.scope] = done.id
             bank.note_parents(done)
@@ -334,11 +336,14 @@ class MemoryEngine:
     def rollback(self, seq: int) -> None:
         """Undo every operation after number `seq`. What was deleted since then stays deleted.
 
+        In an extended bank a DELETE reaches other entries, so it cannot be undone around: `seq` is not before it.
+
         Raises:
-            ValueError: no such operation, or one so long ago that versions had to make room since.
+            ValueError: no such operation, or one that in an extended bank is before a DELETE or before versions
+                had to make room.
         """
-        if not self._bank.last_drop <= seq <= self.seq:
-            raise ValueError(f"seq is from {self._bank.last_drop} to {self.seq}, not {seq}.")
+        if not self._bank.undo_from <= seq <= self.seq:
+            raise ValueError(f"seq is from {self._bank.undo_from} to {self.seq}, not {seq}.")
         self._bank.rollback(seq)
         self._indices.clear()
         self._past = None
