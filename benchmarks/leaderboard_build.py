@@ -4,9 +4,9 @@
     python benchmarks/leaderboard_build.py --agents 300 --tasks 100 --episodes 1
 
 Result bundles of made-up agents are written to a temporary folder. Then the board is built in processes of their
-own, with one thread each: once from nothing, which reads every episode, and twice from what was kept of that, as after a pull request;
-the two have to be the same byte for byte. Nothing is replayed. The number of episodes decides what the first
-build costs, and is nothing to the others.
+own, with one thread each: once from nothing, which reads every episode, and twice from what was kept of that, as
+after a pull request; the pages have to be the same byte for byte. Nothing is replayed. The number of episodes
+decides what the first build costs, and is nothing to the others.
 """
 
 import argparse
