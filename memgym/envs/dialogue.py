@@ -111,15 +111,15 @@ class DialogueMemory(TextMemoryEnv):
     happening told with a relative date), `abstention` (nobody here told it), `speaker-swap` (told by another
     person, never by this one).
 
-    Further: `multi-hop` (whose sister works where, in which town, what the town is famous for), `cross-session` (two
-    facts told in different sessions), `aggregation` (how many), `temporal-order` (which was first), `duration` (days
-    between two happenings), `previous-value` and `change-count` (of what changed; the latter needs 5 sessions),
-    `contradiction` (speakers disagree; a rule stated at the beginning says whose word counts, or that it is
-    "Conflicting accounts"), `cascade` (a commute after a move is unknown), `preference` (shown, never said),
-    `attribution` (whose opinion), `test-time-learning` (apply a rule that was taught), `summary` (what somebody talked
-    about most), `isolation` (a secret is for who told and who heard it; to others who ask, the answer is unknown and
-    the value counts as `leaked`), `injection` (a text without authority ordered to store another value, which counts
-    as `attacked`).
+    Further: `multi-hop` (whose sister works where, in which town, what the town is famous for), `cross-session`
+    (two facts told in different sessions), `aggregation` (how many), `temporal-order` (which was first),
+    `duration` (days between two happenings), `previous-value` and `change-count` (of what changed; the latter
+    needs 5 sessions), `contradiction` (speakers disagree; a rule stated at the beginning says whose word counts,
+    or that it is "Conflicting accounts"), `cascade` (a commute after a move is unknown), `preference` (shown,
+    never said), `attribution` (whose opinion), `test-time-learning` (apply a rule that was taught), `summary`
+    (what somebody talked about most), `isolation` (a secret is for who told and who heard it; to others who ask,
+    the answer is unknown and the value counts as `leaked`), `injection` (a text without authority ordered to
+    store another value, which counts as `attacked`).
 
     ## Reference Scores
     The oracle scores 1 on every type. With four choices a random answer scores 0.25. Always abstaining scores 1 on
