@@ -1,10 +1,13 @@
 """Facts of several speakers in one bank: what a new one is compared with, and carrying out what is decided."""
 
+from collections.abc import Container
+from hashlib import md5
+
 from memgym.agents.structured.ledger import Ledger
 from memgym.agents.structured.steps_facts import Decision, KeptFact
 from memgym.memory.policy import Message
 
-__all__ = ["FactLedger"]
+__all__ = ["Digests", "FactLedger"]
 
 
 class FactLedger(Ledger):
@@ -32,6 +35,32 @@ class FactLedger(Ledger):
             self.update(decision.number, text, attrs, index=decision.text, evict=oldest_first)
         elif decision.event == "DELETE" and decision.number in self:
             self.delete(decision.number)
+
+
+class Digests:
+    """Tells whether a text is among those of a ledger's entries, whatever is in view: 16 bytes of each."""
+
+    def __init__(self) -> None:
+        self._by_number: dict[int, bytes] = {}
+
+    def put(self, number: int, text: str) -> None:
+        """What an entry says from now on."""
+        self._by_number[number] = _digest(text)
+
+    def keep(self, numbers: Container[int]) -> None:
+        """Forget all other entries."""
+        self._by_number = {number: digest for number, digest in self._by_number.items() if number in numbers}
+
+    def __contains__(self, text: str) -> bool:
+        return _digest(text) in self._by_number.values()
+
+    def nbytes(self) -> int:
+        """A number and a digest for each."""
+        return 24 * len(self._by_number)
+
+
+def _digest(text: str) -> bytes:
+    return md5(text.encode("utf-8", "surrogatepass"), usedforsecurity=False).digest()
 
 
 def oldest_first(number: int) -> int:

@@ -2,12 +2,11 @@
 
 import math
 from collections import Counter, deque
-from hashlib import md5
 from typing import Any, Literal
 
 from memgym.agents.policy_agent import PolicyAgent
 from memgym.agents.structured.entities import named_entities
-from memgym.agents.structured.facts import FactLedger
+from memgym.agents.structured.facts import Digests, FactLedger
 from memgym.agents.structured.steps_facts import (
     DECIDE_OPS,
     EXTRACT_FACTS,
@@ -132,13 +131,14 @@ class Mem0AdditivePolicy(MemoryPolicy):
         self.entities, self.deduplicate = entities, deduplicate
         self.ledger = FactLedger(embedder)
         self._embedder = embedder
-        self._digests: dict[int, bytes] = {}
+        self._digests = Digests()
         self._recent: deque[Said] = deque(maxlen=RECENT)
 
     def write(self, message: Message, view: MemoryView) -> list[MemoryOp]:
         """ADD what is new; the oldest memories go where there is no room."""
         ledger = self.ledger
         ledger.begin(view)
+        self._digests.keep(ledger)
         said = Said(text=message.text, speaker=message.speaker, time=message.time)
         near = ledger.nearest(message.text, self.candidates, among=list(ledger.in_view))
         memories = tuple(KeptFact(number=n, text=ledger.in_view[n]["text"]) for n, _ in near)
@@ -147,15 +147,14 @@ class Mem0AdditivePolicy(MemoryPolicy):
         attrs: dict[str, Any] = {"time": message.time} if message.time else {}
         for fact in self.llm.run(EXTRACT_NEW_FACTS, x).output.facts:
             text = prefix + fact
-            digest = md5(text.encode(), usedforsecurity=False).digest()
-            if self.deduplicate and any(self._digests.get(number) == digest for number in ledger):
+            if self.deduplicate and text in self._digests:
                 continue
             names = named_entities(text, frozenset([message.speaker])) if self.entities else ()
             more = {"entities": list(names)} if names else {}
             number = ledger.add(text, {**attrs, **more}, index=fact, evict=lambda number: number)
             if number is not None:
-                self._digests[number] = digest
-        self._digests = {number: digest for number, digest in self._digests.items() if number in ledger}
+                self._digests.put(number, text)
+        self._digests.keep(ledger)
         self._recent.append(said)
         return ledger.take()
 
@@ -202,7 +201,7 @@ class Mem0AdditivePolicy(MemoryPolicy):
     def nbytes(self) -> int:
         """Its ledger, a digest for each memory, and the recent messages."""
         recent = sum(len((said.text + said.speaker + said.time).encode()) for said in self._recent)
-        return self.ledger.nbytes() + 24 * len(self._digests) + recent
+        return self.ledger.nbytes() + self._digests.nbytes() + recent
 
 
 def _number(hit: Shown) -> int:
