@@ -36,6 +36,7 @@ AGENTS = Registry(
         "mem0": "memgym.agents.structured.mem0:mem0",
         "memory-r1": "memgym.agents.structured.memory_r1:memory_r1",
         "simple-mem": "memgym.agents.structured.simple_mem:simple_mem",
+        "tme": "memgym.agents.structured.tme:tme",
         "mem-alpha": "memgym.agents.structured.mem_alpha:mem_alpha",
         "ppo-lstm": "memgym.agents.ppo_lstm:PPOLSTMAgent",
         "ppo-memory": "memgym.agents.ppo_memory:PPOMemoryAgent",
