@@ -155,9 +155,11 @@ def _dialogue(kib: int) -> Task:
     return _text(f"dialogue-{kib}k", "Dialogue memory", "DialogueMemory", kib, episodes=100)
 
 
-def _preset(preset: str, kib: int) -> Task:
-    title = f"Dialogue memory, {preset}"
-    return _text(f"dialogue-{preset}-{kib}k", title, "DialogueMemory", kib, episodes=50, preset=preset)
+def _preset(preset: str, kib: int, episodes: int = 50) -> Task:
+    title, name = f"Dialogue memory, {preset}", f"dialogue-{preset}"
+    return _text(
+        f"{name}-{kib}k", title, "DialogueMemory", kib, episodes=episodes, paired_with=name, preset=preset
+    )
 
 
 def _revision(kib: int) -> Task:
@@ -266,6 +268,11 @@ DIALOGUE = Suite(
         ),
     ),
 )
+BUDGETS = Suite(
+    "budgets",
+    "The same conversations under four budgets: score against bytes.",
+    tuple(_preset("medium", kib, episodes=10) for kib in (1, 4, 16, 64)),
+)
 LONGQA = Suite(
     "longqa",
     "Read up to a million words in chunks under a fixed budget, then answer.",
@@ -299,6 +306,7 @@ SUITES = Registry(
         "retention": "memgym.core.suites:RETENTION",
         "rewriting": "memgym.core.suites:REWRITING",
         "dialogue": "memgym.core.suites:DIALOGUE",
+        "budgets": "memgym.core.suites:BUDGETS",
         "longqa": "memgym.core.suites:LONGQA",
         "peers": "memgym.core.suites:PEERS",
     },
