@@ -79,6 +79,14 @@ def test_the_value_before_is_read_where_it_is_asked_for() -> None:
     assert "Rome" not in text
 
 
+def test_a_question_about_one_is_not_answered_from_another() -> None:
+    store = MemoryStore(MemoryEngine(), TaskMemoryPolicy(RulesLLM()))
+    store.add("My car is a Volvo.", speaker="Maya")
+    store.add("My job is baker.", speaker="Jonas")
+    assert "Volvo" in read(store, "Which car does Maya have?")
+    assert "Volvo" not in read(store, "Which car does Jonas have?")
+
+
 def test_what_is_read_does_not_grow_with_other_tasks() -> None:
     others = [
         text

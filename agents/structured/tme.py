@@ -305,9 +305,17 @@ class TaskMemoryPolicy(MemoryPolicy):
         return {**hit, "text": f"{text} ({'; '.join(parts)})" if parts else text}
 
     def _about(self, question: str) -> list[int]:
-        """The tasks that share most with a question, rare words counting more; of equals the newest."""
+        """The tasks that share most with a question, rare words counting more; of equals the newest.
+
+        Where it names a task of its own, only that one and its steps.
+        """
         asked = topic_words(question) - CUES
-        held = {n: topic_words(" ".join([*self._path(n), self._values[n]])) & asked for n in self.ledger}
+        named = {n for n in self.ledger if not self._parent(n) and topic_words(self._title(n)) <= asked}
+        held = {
+            n: topic_words(" ".join([*self._path(n), self._values[n]])) & asked
+            for n in self.ledger
+            if not named or self._root(n) in named
+        }
         often: dict[str, int] = {}
         for words in held.values():
             for word in words:
