@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -71,7 +72,8 @@ def test_bad_arguments_are_named(arguments: dict[str, Any], message: str) -> Non
         make_engine(**arguments)
 
 
-def evaluate(out: Path, *options: str) -> subprocess.Popen[str]:
+def evaluate(out: Path, *options: str) -> subprocess.Popen[bytes]:
+    """The command under way; what it says goes to a file beside the results."""
     command = [
         sys.executable,
         "-m",
@@ -85,7 +87,12 @@ def evaluate(out: Path, *options: str) -> subprocess.Popen[str]:
         str(out),
         *options,
     ]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    with said(out).open("ab") as log:
+        return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+
+
+def said(out: Path) -> Path:
+    return out.with_name(f"{out.name}.log")
 
 
 def digests(out: Path) -> dict[str, str]:
@@ -129,11 +136,11 @@ def test_five_kills_change_no_digest(
     options = ["--workers", "2"]
     if engine == "ray":
         options = ["--engine", "ray", "--address", request.getfixturevalue("cluster")]
-    moments = random.Random(7)
+    out, moments = tmp_path / "out", random.Random(7)
     kills = attempts = 0
     while kills < 5:
         attempts += 1
-        running = evaluate(tmp_path / "out", *options)
+        running = evaluate(out, *options)
         deadline = time.monotonic() + moments.uniform(3.0, 9.0)
         while time.monotonic() < deadline and running.poll() is None:
             time.sleep(0.05)
@@ -144,16 +151,13 @@ def test_five_kills_change_no_digest(
                 kills += 1
             else:
                 kills += _kill_ray_worker()
-                assert running.wait(timeout=300) == 0, running.communicate()[0]
-        if (tmp_path / "out" / "random" / "submission.json").is_file():  # too fast: from the beginning
-            assert digests(tmp_path / "out") == undisturbed
-            for file in sorted((tmp_path / "out").rglob("*"), reverse=True):
-                file.unlink() if file.is_file() else file.rmdir()
+                assert running.wait(timeout=300) == 0, said(out).read_text()
+        if (out / "random" / "submission.json").is_file():  # too fast: from the beginning
+            assert digests(out) == undisturbed
+            shutil.rmtree(out)
         assert attempts < 30
-    last = evaluate(tmp_path / "out", *options)
-    output = last.communicate(timeout=300)[0]
-    assert last.returncode == 0, output
-    assert digests(tmp_path / "out") == undisturbed
+    assert evaluate(out, *options).wait(timeout=300) == 0, said(out).read_text()
+    assert digests(out) == undisturbed
 
 
 def _kill_ray_worker() -> bool:

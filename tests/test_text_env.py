@@ -205,7 +205,7 @@ def test_extractive_reader_answers_from_the_bank_alone() -> None:
 
 
 def test_an_unknown_reader_is_named_when_the_environment_is_made() -> None:
-    with pytest.raises(UnknownName, match="no reader named 'extractiv'. Did you mean 'extractive'"):
+    with pytest.raises(UnknownName, match=r"no reader named 'extractiv'\. Did you mean 'extractive'"):
         start(reader="extractiv")
 
 
