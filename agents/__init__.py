@@ -38,6 +38,7 @@ AGENTS = Registry(
         "simple-mem": "memgym.agents.structured.simple_mem:simple_mem",
         "tme": "memgym.agents.structured.tme:tme",
         "mem-alpha": "memgym.agents.structured.mem_alpha:mem_alpha",
+        "memos": "memgym.agents.structured.memos:memos",
         "ppo-lstm": "memgym.agents.ppo_lstm:PPOLSTMAgent",
         "ppo-memory": "memgym.agents.ppo_memory:PPOMemoryAgent",
     },
