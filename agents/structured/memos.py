@@ -233,8 +233,8 @@ def memos(
             "steps": backend.card(EXTRACT_FACTS, JUDGE_RELATION, FUSE_STATEMENTS, GOVERN),
             "deviations": "Activation memory holds texts that reading need not search for; no keys and values of a "
             "model. Parametric memory is a slot whose bytes count. The scheduler goes by messages and reads, not by "
-            "time. No clusters and summaries. Only entries in view change. A question that nobody asks sees all. Vectors hash pieces of words. What is "
-            "archived goes first where the budget is full, then the oldest.",
+            "time. No clusters and summaries. Only entries in view change. A question that nobody asks sees all. "
+            "Vectors hash pieces of words. What is archived goes first where the budget is full, then the oldest.",
         },
     )
     return PolicyAgent(card, lambda: MemOSPolicy(backend, HashingEmbedder(256), **switches))
