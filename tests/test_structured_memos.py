@@ -269,3 +269,16 @@ def test_what_conflicts_leaves_activation_memory() -> None:
     told(store, OSLO[0], "Actually, I live in Bergen now.")
     assert "Bergen" in found(store, "Where does Ines live?")[0]
     assert not any("I live in Oslo" in text for text in found(store, "Where does Ines live?"))
+
+
+@pytest.mark.parametrize("budget", [150, 400, 900])
+def test_promotion_pushes_nothing_out(budget: int) -> None:
+    policy = MemOSPolicy(RulesLLM(), HashingEmbedder(256), promote_after=1, demote_after=3)
+    store = MemoryStore(MemoryEngine(budget), policy)
+    refused = []
+    for i in range(40):
+        done = store.add(f"I bought item number {i} at the market of Oslo.", speaker="Ines", time=DAY)
+        refused += [each for each in done["results"] if each["reason"]]
+        found(store, "What did Ines buy at the market of Oslo?")
+    assert refused == []
+    assert any(entry.attrs["kind"] == "activation" for entry in store.get_all())

@@ -128,7 +128,7 @@ class MemCube:
     def _set(self, number: int, attrs: Mapping[str, Any]) -> bool:
         if number not in self.ledger.in_view:
             return False
-        return self.ledger.update(number, self._text(number), attrs, index=None, evict=self.order)
+        return self.ledger.update(number, self._text(number), attrs, index=None)
 
     def _text(self, number: int) -> str:
         return self.ledger.in_view[number]["text"]
