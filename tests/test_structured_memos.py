@@ -271,14 +271,13 @@ def test_what_conflicts_leaves_activation_memory() -> None:
     assert not any("I live in Oslo" in text for text in found(store, "Where does Ines live?"))
 
 
-@pytest.mark.parametrize("budget", [150, 400, 900])
-def test_promotion_pushes_nothing_out(budget: int) -> None:
-    policy = MemOSPolicy(RulesLLM(), HashingEmbedder(256), promote_after=1, demote_after=3)
-    store = MemoryStore(MemoryEngine(budget), policy)
-    refused = []
-    for i in range(40):
-        done = store.add(f"I bought item number {i} at the market of Oslo.", speaker="Ines", time=DAY)
-        refused += [each for each in done["results"] if each["reason"]]
-        found(store, "What did Ines buy at the market of Oslo?")
-    assert refused == []
-    assert any(entry.attrs["kind"] == "activation" for entry in store.get_all())
+def test_a_promotion_pushes_nothing_out() -> None:
+    """The bank is full to the last byte, and both entries are due."""
+    texts = ("I live in Oslo.", "I like Oslo with its harbour.")
+    budget = store_of(*texts, conflicts=False).engine.nbytes
+    policy = MemOSPolicy(RulesLLM(), HashingEmbedder(256), promote_after=1, conflicts=False)
+    store = told(MemoryStore(MemoryEngine(budget), policy), *texts)
+    found(store, "What about Oslo and Ines?")
+    told(store, "Oslo!")
+    assert [entry.id for entry in store.get_all()] == ["m1", "m2"]
+    assert {entry.attrs["kind"] for entry in store.get_all()} == {"plaintext"}
