@@ -32,6 +32,7 @@ AGENTS = Registry(
         "belief": "memgym.agents.scripted:belief",
         "first-cue": "memgym.agents.scripted:first_cue",
         "cue-blind": "memgym.agents.scripted:cue_blind",
+        "compass-mem": "memgym.agents.structured.compass_mem:compass_mem",
         "graphiti": "memgym.agents.structured.graphiti:graphiti",
         "mem0": "memgym.agents.structured.mem0:mem0",
         "memory-r1": "memgym.agents.structured.memory_r1:memory_r1",

@@ -194,6 +194,10 @@ class Ledger:
         best = np.argsort(-scores, kind="stable")[:k]
         return [(numbers[i], float(scores[i])) for i in best]
 
+    def vectors(self, numbers: Iterable[int]) -> NDArray[np.float32]:
+        """Their vectors, one a row."""
+        return np.stack([self._vectors[number] for number in numbers]).astype(np.float32)
+
     def fetch(self, numbers: Sequence[int], search: Search) -> list[Shown]:
         """These entries, in this order, as far as the bank still has them."""
         wanted = [number for number in dict.fromkeys(numbers) if number in self._known]
