@@ -78,6 +78,13 @@ def test_lineage_is_inherited() -> None:
     assert [version for version, _ in store.get_all()[-1].attrs["history"]] == [1, 2]
 
 
+def test_what_is_to_be_forgotten_is_gone_with_all_it_came_from() -> None:
+    store = store_of(*MOVED, "Please forget where I live.")
+    left = [entry.text.rpartition(" #h")[0] for entry in store.get_all()]
+    assert left == ["Ines: I play the cello on Sundays.", "Ines: Please forget where I live."]
+    assert not any(city in str(entry.attrs) for entry in store.get_all() for city in ("Oslo", "Bergen"))
+
+
 def test_what_is_to_be_forgotten_is_gone() -> None:
     store = store_of("I play the cello.", "Please forget that I play the cello.")
     assert "I play the cello. #h1" not in store.engine.snapshot().decode()

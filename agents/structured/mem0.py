@@ -149,7 +149,7 @@ class Mem0AdditivePolicy(MemoryPolicy):
             text = prefix + fact
             if self.deduplicate and text in self._digests:
                 continue
-            names = named_entities(text, frozenset([message.speaker])) if self.entities else ()
+            names = named_entities(fact) if self.entities else ()
             more = {"entities": list(names)} if names else {}
             number = ledger.add(text, {**attrs, **more}, index=fact, evict=lambda number: number)
             if number is not None:

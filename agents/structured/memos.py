@@ -101,7 +101,9 @@ class MemOSPolicy(MemoryPolicy):
         text = ledger.in_view[older]["text"]
         fused = self.llm.run(FUSE_STATEMENTS, Pair(older=text.removeprefix(prefix), newer=fact)).output.text
         if not fused:
-            ledger.delete(older)
+            for number in [*ledger.attrs(older).get("merged", []), older]:  # what it came from says it too
+                if number in ledger:
+                    ledger.delete(number)
             self.cube.add(prefix + fact, attrs, index=fact)
             return
         held = ledger.attrs(older)
