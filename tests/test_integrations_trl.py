@@ -429,6 +429,11 @@ def test_a_prompt_that_is_no_turn(prompt: Any) -> None:
         TurnRollouts(ID, **SHORT)([prompt], None)
 
 
+def test_a_search_would_be_a_turn_that_no_row_stands_for() -> None:
+    with pytest.raises(ValueError, match="max_searches"):
+        TurnRollouts(ID, max_searches=2)
+
+
 def test_a_turn_that_is_not_there(tokenizer: Any) -> None:
     rollouts = TurnRollouts(ID, generate=writer(tokenizer, lambda i, shown: "{}"), **SHORT)
     with pytest.raises(ValueError, match="same arguments"):

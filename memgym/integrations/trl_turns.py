@@ -105,7 +105,7 @@ class TurnRollouts:
         **kwargs: arguments of the task; with a ``reader``, questions are no turns of the model.
 
     Raises:
-        ValueError: not a text task.
+        ValueError: not a text task, or ``max_searches`` among its arguments.
     """
 
     def __init__(
@@ -122,8 +122,10 @@ class TurnRollouts:
         self.instruction = instruction
         self.batch = batch
         self._generate = generate or self._generate_here
+        if "max_searches" in kwargs:
+            raise ValueError("a row is a turn, so there is no SEARCH here: leave max_searches out.")
         self._kwargs = {"max_searches": 0, **kwargs}
-        self._make()
+        self._asks = make_text_env(env_id, **self._kwargs).reader is None
 
     def rows(self, seeds: Iterable[int], *, episodes: int = 1) -> list[dict[str, Any]]:
         """Rows of a dataset, one for each turn of each episode, in order; it plays them once to count turns.
@@ -183,7 +185,7 @@ class TurnRollouts:
     def _is_turn(self, observation: dict[str, Any]) -> bool:
         """Whether the model has to say something; a reader answers questions by itself."""
         if observation["phase"] == Phase.QUESTION:
-            return "reader" not in self._kwargs or self._kwargs["reader"] is None
+            return self._asks
         return observation["phase"] == Phase.ITEM
 
     def _start(self, seed: int, episode: int) -> Rollout:
