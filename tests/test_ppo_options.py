@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -507,8 +508,10 @@ def test_a_curriculum_goes_through_its_stages_with_one_schedule(
 
 
 def test_options_reach_the_training_from_a_recipe(tmp_path: Path) -> None:
+    numbers = count()
+
     def steps(options: str) -> tuple[int, Any]:
-        result = run_ppo(run_of(tmp_path, "EndlessTMaze", "", options), tmp_path / "run")
+        result = run_ppo(run_of(tmp_path, "EndlessTMaze", "", options), tmp_path / f"run{next(numbers)}")
         return result["env_steps"], result["curve"]
 
     plain = steps("")

@@ -586,7 +586,7 @@ def test_missing_dataset_is_not_the_fault_of_the_result(
 def test_bundle_that_cannot_be_checked_here_does_not_stop_the_others(
     bundles: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def check(path: Path, on_episode: Any) -> Any:
+    def check(path: Path, on_episode: Any, engine: Any) -> Any:
         if path.name == "first-cue":
             raise DatasetMissing("bring [it]")
         if path.name == "random":
