@@ -1,6 +1,6 @@
 """What a text task streams: items to remember and questions to answer, in any interleaving."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, NamedTuple
@@ -12,7 +12,9 @@ UNKNOWN = "Not mentioned in the conversation"
 
 
 # not strftime, whose names follow the locale of the process
-MONTHS = "January February March April May June July August September October November December".split()
+MONTHS: Sequence[str] = (
+    "January February March April May June July August September October November December".split()
+)
 
 
 def format_date(day: date) -> str:

@@ -103,7 +103,7 @@ class Reader:
         if written.isdecimal():
             return (int(written),)
         day, month, year = written.split()
-        return int(year), list[str](MONTHS).index(month), int(day)
+        return int(year), MONTHS.index(month), int(day)
 
     def resolve(self, phrase: str, newest: dict[tuple[int, str], tuple[Any, str]]) -> str:
         for relation, template in enumerate(self.words["conflict"]["relations"]):

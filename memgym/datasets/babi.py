@@ -4,12 +4,12 @@ import json
 import os
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
-from memgym.datasets.base import DatasetInfo, verify
+from memgym.datasets.base import DatasetInfo, check_size, read_as_it_is, verify
 from memgym.datasets.schema import kind_of
-from memgym.errors import DatasetCorrupt, DatasetError
+from memgym.errors import DatasetCorrupt
 
 __all__ = ["INFO", "TASKS", "BAbILine", "load_babi", "parse_babi"]
 
@@ -122,20 +122,12 @@ def load_babi(
         raise ValueError(f"a bAbI task is 1 to 20, not {task}.")
     name = f"qa{task}_{TASKS[task]}_{split}.txt"
     (part,) = [each for each in PARTS if each.file == name]
-    found = part.find(INFO.find(path) / name)
-    try:
-        stat = found.stat()
-        return _load(part, found, stat.st_size, stat.st_mtime_ns)
-    except DatasetError:
-        raise
-    except OSError as error:
-        raise DatasetError(f"{found} cannot be read: {error.strerror}.") from error
+    return read_as_it_is(part.find(INFO.find(path) / name), partial(_load, part))
 
 
 @lru_cache(maxsize=40)
 def _load(part: DatasetInfo, path: Path, nbytes: int, mtime_ns: int) -> tuple[tuple[BAbILine, ...], ...]:
-    if nbytes > MAX_BYTES:
-        raise DatasetCorrupt(f"{path} has {nbytes:,} bytes; more than {MAX_BYTES:,} are not read.")
+    check_size(path, nbytes, MAX_BYTES)
     stories = tuple(parse_babi(path.read_bytes(), str(path)))
     verify(part, path)
     return stories

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from memgym.errors import DatasetCorrupt, DatasetError, DatasetMissing
+from memgym.datasets.base import check_size, read_as_it_is
+from memgym.errors import DatasetCorrupt, DatasetMissing
 from memgym.rng import CounterRNG, draw
 
 __all__ = ["load_background", "made_sentences", "read_sentences"]
@@ -83,17 +84,12 @@ def load_background(path: str | os.PathLike[str]) -> str:
     found = Path(path)
     if not found.is_file():
         raise DatasetMissing(f"there is no background text at {found}.")
-    try:
-        stat = found.stat()
-        return _load(found, stat.st_size, stat.st_mtime_ns)
-    except OSError as error:
-        raise DatasetError(f"{found} cannot be read: {error.strerror}.") from error
+    return read_as_it_is(found, _load)
 
 
 @lru_cache(maxsize=2)
 def _load(path: Path, nbytes: int, mtime_ns: int) -> str:
-    if nbytes > MAX_BYTES:
-        raise DatasetCorrupt(f"{path} has {nbytes:,} bytes; more than {MAX_BYTES:,} are not read.")
+    check_size(path, nbytes, MAX_BYTES)
     try:
         text = path.read_bytes().decode()
     except UnicodeDecodeError as error:

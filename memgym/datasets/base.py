@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from memgym.errors import DatasetCorrupt, DatasetError, DatasetMissing, DependencyMissing
 
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["DatasetInfo", "cache_dir", "download", "import_file", "verify"]
+__all__ = ["DatasetInfo", "cache_dir", "check_size", "download", "import_file", "read_as_it_is", "verify"]
+
+T = TypeVar("T")
 
 ATTEMPTS = 4
 BACKOFF_S = 0.5  # before the second attempt; doubled before each further one
@@ -110,6 +112,32 @@ def cache_dir() -> Path:
     return (xdg if xdg.is_absolute() else Path.home() / ".cache") / "memgym"
 
 
+def read_as_it_is(path: Path, read: Callable[[Path, int, int], T]) -> T:
+    """What ``read(path, nbytes, mtime_ns)`` gives. A `read` that remembers what it gave for these three reads a file
+    again once its size or time of change differs.
+
+    Raises:
+        DatasetError: the file cannot be read.
+    """
+    try:
+        stat = path.stat()
+        return read(path, stat.st_size, stat.st_mtime_ns)
+    except DatasetError:
+        raise
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def check_size(path: Path, nbytes: int, most: int) -> None:
+    """Refuse a file that is too large to be read at once.
+
+    Raises:
+        DatasetCorrupt: it has more than `most` bytes.
+    """
+    if nbytes > most:
+        raise DatasetCorrupt(f"{path} has {nbytes:,} bytes; more than {most:,} are not read.")
+
+
 @lru_cache(maxsize=64)
 def _digest(path: Path, nbytes: int, mtime_ns: int) -> str:
     """The sha256 of a file; computed again once its size or time of change differs."""
@@ -132,19 +160,17 @@ def verify(info: DatasetInfo, path: Path) -> None:
         for part in info.parts:
             verify(part, part.find(path / part.file))
         return
-    try:
-        stat = path.stat()
+
+    def measure(path: Path, nbytes: int, mtime_ns: int) -> tuple[int, str]:
         # a file of the wrong size is not read, whatever its size
-        found = (
-            _digest(path, stat.st_size, stat.st_mtime_ns) if stat.st_size == info.nbytes else "not computed"
-        )
-    except OSError as error:
-        raise DatasetError(f"{path} cannot be read: {error.strerror}.") from error
+        return nbytes, _digest(path, nbytes, mtime_ns) if nbytes == info.nbytes else "not computed"
+
+    nbytes, found = read_as_it_is(path, measure)
     if found != info.sha256:
         raise DatasetCorrupt(
             f"{path} is not the {info.name} of revision {info.revision}: "
             f"expected {info.nbytes:,} bytes with sha256 {info.sha256}, "
-            f"found {stat.st_size:,} bytes with sha256 {found}. Get it anew: memgym data get {info.name}"
+            f"found {nbytes:,} bytes with sha256 {found}. Get it anew: memgym data get {info.name}"
         )
 
 

@@ -9,10 +9,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from memgym.datasets.base import DatasetInfo, verify
+from memgym.datasets.base import DatasetInfo, check_size, read_as_it_is, verify
 from memgym.datasets.schema import check_text, field, kind_of, load_json
-from memgym.errors import DatasetCorrupt, DatasetError
+from memgym.errors import DatasetCorrupt
 from memgym.scoring.locomo import CATEGORIES
+from memgym.stream import MONTHS
 
 __all__ = [
     "INFO",
@@ -38,8 +39,6 @@ INFO = DatasetInfo(
 )
 
 MAX_BYTES = 32 << 20
-MONTHS = ["January", "February", "March", "April", "May", "June", "July",
-          "August", "September", "October", "November", "December"]  # fmt: skip
 SESSION = re.compile(r"session_([1-9]\d{0,3})")
 DATE = re.compile(r"(\d{1,2}):(\d\d) (am|pm) on (\d{1,2}) ([A-Z][a-z]+), (\d{4})")
 EVIDENCE = re.compile(r"D:?(\d{1,4}):(\d{1,4})")
@@ -102,20 +101,12 @@ def load_locomo(path: str | os.PathLike[str] | None = None) -> list[Conversation
         DatasetCorrupt: the file does not follow the schema (the message names the record) or is not the
             published one.
     """
-    found = INFO.find(path)
-    try:
-        stat = found.stat()
-        return list(_load(found, stat.st_size, stat.st_mtime_ns))
-    except DatasetError:
-        raise
-    except OSError as error:
-        raise DatasetError(f"{found} cannot be read: {error.strerror}.") from error
+    return list(read_as_it_is(INFO.find(path), _load))
 
 
 @lru_cache(maxsize=2)  # the parsed data is immutable, so all environments of a process can share it
 def _load(path: Path, nbytes: int, mtime_ns: int) -> tuple[Conversation, ...]:
-    if nbytes > MAX_BYTES:
-        raise DatasetCorrupt(f"{path} has {nbytes:,} bytes; more than {MAX_BYTES:,} are not read.")
+    check_size(path, nbytes, MAX_BYTES)
     # the schema comes before the checksum: "qa 17: category 7" tells more than two checksums do
     conversations = tuple(parse_locomo(path.read_bytes(), str(path)))
     verify(INFO, path)

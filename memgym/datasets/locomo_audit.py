@@ -9,10 +9,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from memgym.datasets.base import DatasetInfo, verify
+from memgym.datasets.base import DatasetInfo, check_size, read_as_it_is, verify
 from memgym.datasets.locomo import Conversation
 from memgym.datasets.schema import field, kind_of, load_json
-from memgym.errors import DatasetCorrupt, DatasetError
+from memgym.errors import DatasetCorrupt
 
 __all__ = ["INFO", "KINDS", "Defect", "apply_audit", "load_locomo_audit", "parse_locomo_audit"]
 
@@ -71,20 +71,12 @@ def load_locomo_audit(path: str | os.PathLike[str] | None = None) -> tuple[Defec
         DatasetCorrupt: the file does not follow the schema (the message names the record) or is not the
             published one.
     """
-    found = INFO.find(path)
-    try:
-        stat = found.stat()
-        return _load(found, stat.st_size, stat.st_mtime_ns)
-    except DatasetError:
-        raise
-    except OSError as error:
-        raise DatasetError(f"{found} cannot be read: {error.strerror}.") from error
+    return read_as_it_is(INFO.find(path), _load)
 
 
 @lru_cache(maxsize=2)
 def _load(path: Path, nbytes: int, mtime_ns: int) -> tuple[Defect, ...]:
-    if nbytes > MAX_BYTES:
-        raise DatasetCorrupt(f"{path} has {nbytes:,} bytes; more than {MAX_BYTES:,} are not read.")
+    check_size(path, nbytes, MAX_BYTES)
     defects = tuple(parse_locomo_audit(path.read_bytes(), str(path)))
     verify(INFO, path)
     return defects

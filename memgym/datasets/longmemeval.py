@@ -6,12 +6,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from memgym.datasets.base import DatasetInfo, cache_dir, verify
+from memgym.datasets.base import DatasetInfo, cache_dir, read_as_it_is, verify
 from memgym.datasets.json_records import iter_records
 from memgym.datasets.schema import field, kind_of, load_json
 from memgym.errors import DatasetCorrupt, DatasetError
@@ -208,14 +208,8 @@ def open_longmemeval(variant: str, path: str | os.PathLike[str] | None = None) -
         raise ValueError(f"variant is one of {', '.join(VARIANTS)}, not {variant!r}.")
     info = VARIANTS[variant]
     found = info.find(path).resolve()
-    try:
-        stat = found.stat()
-        published = info if path is None else None
-        return LongMemEvalFile(found, _places(found, stat.st_size, stat.st_mtime_ns, published))
-    except DatasetError:
-        raise
-    except OSError as error:
-        raise DatasetError(f"{found} cannot be read: {error.strerror}.") from error
+    published = info if path is None else None
+    return LongMemEvalFile(found, read_as_it_is(found, partial(_places, published=published)))
 
 
 @lru_cache(maxsize=8)

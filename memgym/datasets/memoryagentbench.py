@@ -7,9 +7,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from memgym.datasets.base import DatasetInfo, verify
+from memgym.datasets.base import DatasetInfo, check_size, read_as_it_is, verify
 from memgym.datasets.schema import check_text, field, kind_of, load_json
-from memgym.errors import DatasetCorrupt, DatasetError, DependencyMissing
+from memgym.errors import DatasetCorrupt, DependencyMissing
 
 __all__ = [
     "ACCURATE_RETRIEVAL",
@@ -149,22 +149,15 @@ def load_memoryagentbench(
         raise ValueError(f"competency is one of {', '.join(COMPETENCIES)}, not {competency!r}.")
     info = COMPETENCIES[competency]
     found = info.find(path)
-    try:
-        stat = found.stat()
-        rows = _load(found, stat.st_size, stat.st_mtime_ns)
-        if path is None:
-            verify(info, found)
-    except DatasetError:
-        raise
-    except OSError as error:
-        raise DatasetError(f"{found} cannot be read: {error.strerror}.") from error
+    rows = read_as_it_is(found, _load)
+    if path is None:
+        verify(info, found)
     return rows
 
 
 @lru_cache(maxsize=4)
 def _load(path: Path, nbytes: int, mtime_ns: int) -> tuple[BenchRow, ...]:
-    if nbytes > MAX_BYTES:
-        raise DatasetCorrupt(f"{path} has {nbytes:,} bytes; more than {MAX_BYTES:,} are not read.")
+    check_size(path, nbytes, MAX_BYTES)
     with path.open("rb") as file:
         is_parquet = file.read(4) == b"PAR1"
     records = _parquet(path) if is_parquet else load_json(path.read_bytes(), str(path))
@@ -269,14 +262,19 @@ def load_movies(path: str | os.PathLike[str] | None = None) -> dict[int, str]:
         DatasetCorrupt: it does not map names to numbers, or one found by its name is not the published one.
     """
     found = MOVIES.find(path)
-    if found.stat().st_size > MAX_BYTES:
-        raise DatasetCorrupt(f"{found} has more than {MAX_BYTES:,} bytes, which are not read.")
-    names = load_json(found.read_bytes(), str(found))
-    if not isinstance(names, dict) or not names:
-        raise DatasetCorrupt(f"{found}: expected an object of names and numbers, found {kind_of(names)}.")
-    for name, number in names.items():
-        if type(number) is not int:
-            raise DatasetCorrupt(f"{found}: the number of {name[:60]!r} is {kind_of(number)}, not int.")
+    names = read_as_it_is(found, _movies)
     if path is None:
         verify(MOVIES, found)
+    return dict(names)
+
+
+@lru_cache(maxsize=1)
+def _movies(path: Path, nbytes: int, mtime_ns: int) -> Mapping[int, str]:
+    check_size(path, nbytes, MAX_BYTES)
+    names = load_json(path.read_bytes(), str(path))
+    if not isinstance(names, dict) or not names:
+        raise DatasetCorrupt(f"{path}: expected an object of names and numbers, found {kind_of(names)}.")
+    for name, number in names.items():
+        if type(number) is not int:
+            raise DatasetCorrupt(f"{path}: the number of {name[:60]!r} is {kind_of(number)}, not int.")
     return {number: name for name, number in names.items()}
