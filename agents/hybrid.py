@@ -7,10 +7,10 @@ from memgym.core.agent import AgentCard
 from memgym.memory.embed import make_embedder
 from memgym.memory.lexical import content_words
 from memgym.memory.policy import Message, ReadResult, Search
+from memgym.memory.retrieval import fuse_ranks
 
 __all__ = ["HybridPolicy", "hybrid_rrf"]
 
-RRF_K = 60
 DEPTH = 50  # of each ranking
 
 
@@ -20,7 +20,7 @@ class HybridPolicy(DensePolicy):
     Its searches return more entries than the reader gets, so the ``evidence_recall`` that an environment reports for
     it is that of 50 entries and more.
 
-    Fusion: Cormack et al., Reciprocal Rank Fusion Outperforms Condorcet and Individual Rank Learning Methods, 2009.
+    Fusion: `memgym.memory.retrieval.fuse_ranks`.
     """
 
     def read(self, question: Message, search: Search) -> ReadResult:
@@ -28,10 +28,7 @@ class HybridPolicy(DensePolicy):
         words = " ".join(content_words(question.text))
         numbered = [(handle_of(hit["text"]), hit) for hit in search(words, DEPTH)]
         by_words = {number: without_handle(hit) for number, hit in numbered if number is not None}
-        scores: dict[int, float] = {}
-        for ranking in (by_words, self.nearest(question.text, DEPTH)):
-            for rank, number in enumerate(ranking, 1):
-                scores[number] = scores.get(number, 0.0) + 1 / (RRF_K + rank)
+        scores = fuse_ranks((by_words, self.nearest(question.text, DEPTH)))
         best = sorted(scores, key=lambda number: (-scores[number], number))[:FOUND]
         hits = by_words | self.fetch([number for number in best if number not in by_words], search)
         return ReadResult([hits[number] for number in best if number in hits])

@@ -6,10 +6,11 @@ from typing import Any, Literal
 
 from memgym.agents.bm25 import as_entry
 from memgym.agents.policy_agent import PolicyAgent
-from memgym.agents.structured.ledger import Ledger
-from memgym.core.agent import AgentCard
+from memgym.agents.structured.ledger import Ledger, oldest_first
+from memgym.agents.structured.steps_facts import PACKAGE
+from memgym.agents.structured.system import system
 from memgym.core.arguments import check_choice, check_integer
-from memgym.llm import LLM, Step, StepModel, load_prompt, make_llm
+from memgym.llm import LLM, Step, StepModel, load_prompt
 from memgym.memory.embed import Embedder, HashingEmbedder
 from memgym.memory.lexical import content_words, stem, stems
 from memgym.memory.ops import MemoryOp, load_attrs
@@ -17,7 +18,6 @@ from memgym.memory.policy import MemoryPolicy, MemoryView, Message, ReadResult, 
 
 __all__ = ["EVOLVE", "NOTE_ATTRIBUTES", "AMemPolicy", "a_mem"]
 
-PACKAGE = "memgym.agents.structured"
 KEYWORDS, TAGS = 6, 4  # of a note, at most, by the rules
 LIKE = 0.15  # cosine from which the rules link two notes that share a content word
 REINDEX_EVERY = 100  # evolutions, in the released code
@@ -186,7 +186,7 @@ class AMemPolicy(MemoryPolicy):
             text,
             {**attrs, **_attrs(note), "links": [link for link in links if link in ledger]},
             index=self._index(note),
-            evict=lambda number: number,
+            evict=oldest_first,
         )
         return ledger.take()
 
@@ -247,19 +247,15 @@ def a_mem(
         variant: see `AMemPolicy`.
         evolution: see `AMemPolicy`.
     """
-    backend = make_llm(llm)
-    card = AgentCard(
-        name="a-mem",
-        kind="llm" if llm != "rules" else "scripted",
+    return system(
+        "a-mem",
+        lambda backend: AMemPolicy(backend, HashingEmbedder(256), variant=variant, evolution=evolution),
+        llm=llm,
+        steps=(NOTE_ATTRIBUTES, EVOLVE),
         description="Notes with keywords, tags and context, linked to their neighbours, which change with them.",
         url="https://arxiv.org/abs/2502.12110",
-        config={"llm": llm, "variant": variant, "evolution": evolution},
-        extra={
-            "steps": backend.card(NOTE_ATTRIBUTES, EVOLVE),
-            "deviations": "Vectors hash pieces of words. Neighbours come from the entries in view. The oldest "
-            "notes go where the budget is full; the paper keeps all.",
-        },
-    )
-    return PolicyAgent(
-        card, lambda: AMemPolicy(backend, HashingEmbedder(256), variant=variant, evolution=evolution)
+        deviations="Vectors hash pieces of words. Neighbours come from the entries in view. The oldest "
+        "notes go where the budget is full; the paper keeps all.",
+        variant=variant,
+        evolution=evolution,
     )

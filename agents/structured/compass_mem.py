@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memgym.agents.policy_agent import PolicyAgent
-from memgym.agents.structured.ledger import Ledger
+from memgym.agents.structured.ledger import Ledger, oldest_first
 from memgym.agents.structured.steps_events import (
     CHOOSE_NODE,
     PLAN_SUBGOALS,
@@ -25,9 +25,9 @@ from memgym.agents.structured.steps_events import (
     SegmentInput,
 )
 from memgym.agents.structured.steps_facts import Said
-from memgym.core.agent import AgentCard
+from memgym.agents.structured.system import system
 from memgym.core.arguments import check_integer
-from memgym.llm import LLM, make_llm
+from memgym.llm import LLM
 from memgym.memory.embed import Embedder, HashingEmbedder
 from memgym.memory.lexical import stems
 from memgym.memory.ops import MemoryOp, load_attrs
@@ -101,7 +101,7 @@ class CompassMemPolicy(MemoryPolicy):
         for event in self.llm.run(SEGMENT_EVENTS, x).output.events:
             if event.continues and x.current and self._current in ledger:
                 text = f"{ledger.in_view[self._current]['text']} {event.text}"
-                ledger.update(self._current, text, {}, evict=_oldest)
+                ledger.update(self._current, text, {}, evict=oldest_first)
                 self._turns += 1
             else:
                 self._add(event, message)
@@ -124,14 +124,16 @@ class CompassMemPolicy(MemoryPolicy):
         same = next((each.number for each in found if each.relation == "same"), None)
         if same is not None and same in ledger:
             again = [*ledger.attrs(same).get("again", []), message.time]
-            ledger.update(same, ledger.in_view[same]["text"], {"again": again}, index=None, evict=_oldest)
+            ledger.update(
+                same, ledger.in_view[same]["text"], {"again": again}, index=None, evict=oldest_first
+            )
             self._current, self._turns = same, 1
             return
         if edges := [[each.number, each.relation] for each in found if each.number in ledger]:
             attrs["edges"] = edges
         if len(event.participants) > 1:
             attrs["participants"] = list(event.participants)
-        number = ledger.add(text, attrs, index=event.text, evict=_oldest)
+        number = ledger.add(text, attrs, index=event.text, evict=oldest_first)
         if number is not None:
             self._current, self._turns = number, 1
             self._assign(number)
@@ -295,10 +297,6 @@ def _k_means(vectors: NDArray[np.float32], count: int) -> tuple[NDArray[np.float
     return centres, labels.tolist()
 
 
-def _oldest(number: int) -> int:
-    return number
-
-
 def _share(cosine: float) -> float:
     return max(0.0, min(1.0, cosine))
 
@@ -314,19 +312,16 @@ def compass_mem(llm: str = "rules", edges: bool = True) -> PolicyAgent:
         llm: who carries out its steps, as `memgym.llm.make_llm` names it.
         edges: see `CompassMemPolicy`.
     """
-    backend = make_llm(llm)
-    card = AgentCard(
-        name="compass-mem",
-        kind="llm" if llm != "rules" else "scripted",
+    return system(
+        "compass-mem",
+        lambda backend: CompassMemPolicy(backend, HashingEmbedder(256), edges=edges),
+        llm=llm,
+        steps=(SEGMENT_EVENTS, RELATE_EVENTS, PLAN_SUBGOALS, CHOOSE_NODE, REFINE_QUERY),
         description="Events with typed relations and topics, searched best first towards what is still missing.",
         url="https://arxiv.org/abs/2601.04726",
-        config={"llm": llm, "edges": edges},
-        extra={
-            "steps": backend.card(SEGMENT_EVENTS, RELATE_EVENTS, PLAN_SUBGOALS, CHOOSE_NODE, REFINE_QUERY),
-            "deviations": "One explorer instead of three. Starts are taken as they rank. An event passes on part of "
-            "its priority along relations, since vectors of pieces of words know no meaning. Topics are clustered "
-            "anew after 20 events, not after four sessions. The oldest events go where the budget is full; the paper "
-            "keeps all.",
-        },
+        deviations="One explorer instead of three. Starts are taken as they rank. An event passes on part of "
+        "its priority along relations, since vectors of pieces of words know no meaning. Topics are clustered "
+        "anew after 20 events, not after four sessions. The oldest events go where the budget is full; the paper "
+        "keeps all.",
+        edges=edges,
     )
-    return PolicyAgent(card, lambda: CompassMemPolicy(backend, HashingEmbedder(256), edges=edges))

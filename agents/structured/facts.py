@@ -3,7 +3,7 @@
 from collections.abc import Container
 from hashlib import md5
 
-from memgym.agents.structured.ledger import Ledger
+from memgym.agents.structured.ledger import Ledger, oldest_first
 from memgym.agents.structured.steps_facts import Decision, KeptFact
 from memgym.memory.policy import Message
 
@@ -61,8 +61,3 @@ class Digests:
 
 def _digest(text: str) -> bytes:
     return md5(text.encode("utf-8", "surrogatepass"), usedforsecurity=False).digest()
-
-
-def oldest_first(number: int) -> int:
-    """The order in which facts are evicted."""
-    return number

@@ -21,18 +21,18 @@ from memgym.agents.structured.steps_triples import (
     same_thing,
     topic_words,
 )
-from memgym.core.agent import AgentCard
+from memgym.agents.structured.system import system
 from memgym.core.arguments import check_integer
-from memgym.llm import LLM, Step, StepModel, load_prompt, make_llm
+from memgym.llm import LLM, Step, StepModel, load_prompt
 from memgym.memory.embed import Embedder, HashingEmbedder
 from memgym.memory.lexical import content_words, stems
 from memgym.memory.ops import MemoryOp
 from memgym.memory.policy import MemoryPolicy, MemoryView, Message, ReadResult, Search
+from memgym.memory.retrieval import fuse_ranks
 from memgym.readers.dates import find_dates
 
 __all__ = ["RESOLVE_EDGE", "GraphitiPolicy", "graphiti"]
 
-RRF_K = 60
 DEPTH = 50  # of each ranking
 SEEDS = 3  # facts whose entities are walked from where the question names none
 
@@ -221,10 +221,7 @@ class GraphitiPolicy(MemoryPolicy):
         by_words = {number: without_handle(hit) for number, hit in found}
         near = [number for number, _ in self.ledger.nearest(question.text, len(valid), among=valid)]
         walked = self._neighbourhood(question.text, [*by_words][:SEEDS] or near[:SEEDS], near)
-        scores: dict[int, float] = {}
-        for ranking in (by_words, near[:DEPTH], walked[:DEPTH]):
-            for rank, number in enumerate(ranking, 1):
-                scores[number] = scores.get(number, 0.0) + 1 / (RRF_K + rank)
+        scores = fuse_ranks((by_words, near[:DEPTH], walked[:DEPTH]))
         best = sorted(scores, key=lambda number: (-scores[number], number))[: self.hits]
         more = self.ledger.fetch([number for number in best if number not in by_words], search)
         hits = by_words | {int(hit["id"][1:]): hit for hit in more}
@@ -290,21 +287,17 @@ def graphiti(llm: str = "rules", invalidation: bool = True, hops: int = 2) -> Po
         invalidation: see `GraphitiPolicy`.
         hops: see `GraphitiPolicy`.
     """
-    backend = make_llm(llm)
-    card = AgentCard(
-        name="graphiti",
-        kind="llm" if llm != "rules" else "scripted",
+    return system(
+        "graphiti",
+        lambda backend: GraphitiPolicy(backend, HashingEmbedder(256), invalidation=invalidation, hops=hops),
+        llm=llm,
+        steps=(EXTRACT_TRIPLES, RESOLVE_EDGE, FORGOTTEN),
         description="Facts as edges with the time in which they hold; found by words, vectors and neighbourhood.",
         url="https://arxiv.org/abs/2501.13956",
-        config={"llm": llm, "invalidation": invalidation, "hops": hops},
-        extra={
-            "steps": backend.card(EXTRACT_TRIPLES, RESOLVE_EDGE, FORGOTTEN),
-            "deviations": "No episodes, communities or summaries of entities are kept, and entities are one where "
-            "their names are. Vectors hash pieces of words. A fact is compared with facts in view. Only what holds "
-            "at the time asked about is read. Requests to forget are found by cue words, and delete. Ended facts go "
-            "first, then the oldest, where the budget is full; Graphiti keeps all.",
-        },
-    )
-    return PolicyAgent(
-        card, lambda: GraphitiPolicy(backend, HashingEmbedder(256), invalidation=invalidation, hops=hops)
+        deviations="No episodes, communities or summaries of entities are kept, and entities are one where "
+        "their names are. Vectors hash pieces of words. A fact is compared with facts in view. Only what holds "
+        "at the time asked about is read. Requests to forget are found by cue words, and delete. Ended facts go "
+        "first, then the oldest, where the budget is full; Graphiti keeps all.",
+        invalidation=invalidation,
+        hops=hops,
     )

@@ -7,11 +7,11 @@ from memgym.agents.bm25 import as_entry
 from memgym.agents.policy_agent import PolicyAgent
 from memgym.agents.structured.entities import named_entities
 from memgym.agents.structured.hypergraph import Hypergraph
-from memgym.agents.structured.ledger import Ledger
+from memgym.agents.structured.ledger import Ledger, oldest_first
 from memgym.agents.structured.steps_facts import PACKAGE
-from memgym.core.agent import AgentCard
+from memgym.agents.structured.system import system
 from memgym.core.arguments import check_integer
-from memgym.llm import LLM, Step, StepModel, load_prompt, make_llm
+from memgym.llm import LLM, Step, StepModel, load_prompt
 from memgym.memory.embed import Embedder, HashingEmbedder
 from memgym.memory.lexical import content_words, stems
 from memgym.memory.ops import MemoryOp
@@ -264,7 +264,7 @@ class HGMemPolicy(MemoryPolicy):
         attrs: dict[str, Any] = dict(entry.attrs)
         if objects := _objects_of(message.text, speaker, known):
             attrs["objects"] = list(objects)
-        self.ledger.add(entry.text, attrs, evict=lambda number: number)
+        self.ledger.add(entry.text, attrs, evict=oldest_first)
         return self.ledger.take()
 
     def read(self, question: Message, search: Search) -> ReadResult:
@@ -364,18 +364,16 @@ def hg_mem(llm: str = "rules", merging: bool = True, hops: int = 2) -> PolicyAge
         merging: see `HGMemPolicy`.
         hops: see `HGMemPolicy`.
     """
-    backend = make_llm(llm)
-    card = AgentCard(
-        name="hg-mem",
-        kind="llm" if llm != "rules" else "scripted",
+    return system(
+        "hg-mem",
+        lambda backend: HGMemPolicy(backend, HashingEmbedder(256), merging=merging, hops=hops),
+        llm=llm,
+        steps=(HG_EVOLVE, HG_MERGE, HG_JUDGE),
         description="For each question, a hypergraph of points that are inserted, updated and merged.",
         url="https://arxiv.org/abs/2512.23959",
-        config={"llm": llm, "merging": merging, "hops": hops},
-        extra={
-            "steps": backend.card(HG_EVOLVE, HG_MERGE, HG_JUDGE),
-            "deviations": "The graph of the documents has entries and what they name, found by spelling; its edges "
-            "have no descriptions. Concerns are their own queries. The reader gets the entries that points are made "
-            "of. Vectors hash pieces of words. The oldest entries go where the budget is full; the paper has none.",
-        },
+        deviations="The graph of the documents has entries and what they name, found by spelling; its edges "
+        "have no descriptions. Concerns are their own queries. The reader gets the entries that points are made "
+        "of. Vectors hash pieces of words. The oldest entries go where the budget is full; the paper has none.",
+        merging=merging,
+        hops=hops,
     )
-    return PolicyAgent(card, lambda: HGMemPolicy(backend, HashingEmbedder(256), merging=merging, hops=hops))

@@ -15,10 +15,15 @@ from memgym.memory.embed import Embedder
 from memgym.memory.ops import MemoryOp, dump_attrs
 from memgym.memory.policy import MemoryView, Search, Shown
 
-__all__ = ["Ledger"]
+__all__ = ["Ledger", "oldest_first"]
 
 Order = Callable[[int], Any]
 """What entries are evicted by, the smallest first."""
+
+
+def oldest_first(number: int) -> int:
+    """The order of what keeps the newest."""
+    return number
 
 
 @dataclass

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from memgym.agents.policy_agent import PolicyAgent
 from memgym.agents.structured.entities import named_entities
 from memgym.agents.structured.facts import Digests, FactLedger
+from memgym.agents.structured.ledger import oldest_first
 from memgym.agents.structured.steps_facts import (
     DECIDE_OPS,
     EXTRACT_FACTS,
@@ -18,9 +19,9 @@ from memgym.agents.structured.steps_facts import (
     Said,
     first_person_sentences,
 )
-from memgym.core.agent import AgentCard
+from memgym.agents.structured.system import system
 from memgym.core.arguments import check_choice, check_integer
-from memgym.llm import LLM, Step, StepModel, load_prompt, make_llm
+from memgym.llm import LLM, Step, StepModel, load_prompt
 from memgym.memory.embed import Embedder, HashingEmbedder
 from memgym.memory.lexical import content_words
 from memgym.memory.ops import MemoryOp
@@ -151,7 +152,7 @@ class Mem0AdditivePolicy(MemoryPolicy):
                 continue
             names = named_entities(fact) if self.entities else ()
             more = {"entities": list(names)} if names else {}
-            number = ledger.add(text, {**attrs, **more}, index=fact, evict=lambda number: number)
+            number = ledger.add(text, {**attrs, **more}, index=fact, evict=oldest_first)
             if number is not None:
                 self._digests.put(number, text)
         self._digests.keep(ledger)
@@ -217,31 +218,29 @@ def mem0(llm: str = "rules", variant: Literal["v1", "v2"] = "v1", update: bool =
         update: see `Mem0Policy`; of ``"v1"`` alone.
     """
     check_choice("variant", variant, ("v1", "v2"))
-    backend = make_llm(llm)
     steps = (EXTRACT_FACTS, DECIDE_OPS) if variant == "v1" else (EXTRACT_NEW_FACTS,)
     own = (
         "A fact is extracted from its message alone, without a summary of the conversation. "
         if variant == "v1"
         else "Names are found by their spelling. "
     )
-    card = AgentCard(
-        name="mem0",
-        kind="llm" if llm != "rules" else "scripted",
-        description="Extracts facts and keeps them up to date by ADD, UPDATE, DELETE or nothing."
-        if variant == "v1"
-        else "Extracts facts, only adds them, and finds them by vectors, words and names.",
-        url="https://arxiv.org/abs/2504.19413",
-        config={"llm": llm, "variant": variant, "update": update},
-        extra={
-            "steps": backend.card(*steps),
-            "deviations": f"{own}Vectors hash pieces of words. Candidates come from the entries in view. The oldest "
-            "memories go where the budget is full; mem0 keeps all.",
-        },
-    )
 
-    def make() -> MemoryPolicy:
+    def make(backend: LLM) -> MemoryPolicy:
         if variant == "v2":
             return Mem0AdditivePolicy(backend, HashingEmbedder(256))
         return Mem0Policy(backend, HashingEmbedder(256), update=update)
 
-    return PolicyAgent(card, make)
+    return system(
+        "mem0",
+        make,
+        llm=llm,
+        steps=steps,
+        description="Extracts facts and keeps them up to date by ADD, UPDATE, DELETE or nothing."
+        if variant == "v1"
+        else "Extracts facts, only adds them, and finds them by vectors, words and names.",
+        url="https://arxiv.org/abs/2504.19413",
+        deviations=f"{own}Vectors hash pieces of words. Candidates come from the entries in view. The oldest "
+        "memories go where the budget is full; mem0 keeps all.",
+        variant=variant,
+        update=update,
+    )

@@ -22,9 +22,9 @@ from memgym.agents.structured.steps_facts import (
     decide_by_words,
     first_person_sentences,
 )
-from memgym.core.agent import AgentCard
+from memgym.agents.structured.system import system
 from memgym.core.arguments import check_choice, check_integer
-from memgym.llm import LLM, Step, StepModel, load_prompt, make_llm
+from memgym.llm import LLM, Step, StepModel, load_prompt
 from memgym.memory.embed import Embedder, HashingEmbedder
 from memgym.memory.lexical import content_words
 from memgym.memory.ops import MemoryOp
@@ -314,24 +314,23 @@ def mem_alpha(
         typed: see `MemAlphaPolicy`.
         retrieval: see `MemAlphaPolicy`.
     """
-    backend = make_llm(llm)
-    card = AgentCard(
-        name="mem-alpha",
-        kind="llm" if llm != "rules" else "scripted",
-        description="Writes core, semantic and episodic memory by tool calls; core is read with every question.",
-        url="https://arxiv.org/abs/2509.25911",
-        config={"llm": llm, "core_bytes": core_bytes, "typed": typed, "retrieval": retrieval},
-        extra={
-            "steps": backend.card(WRITE_TYPED_MEMORY),
-            "deviations": "Not trained. Core is 512 tokens of four bytes, and at most a quarter of the budget. The "
-            "writer sees the newest entries of the same speaker among those in view. BM25 searches both parts at "
-            "once. The oldest entries go where the budget is full; the paper keeps all.",
-        },
-    )
 
-    def make() -> MemoryPolicy:
+    def make(backend: LLM) -> MemoryPolicy:
         return MemAlphaPolicy(
             backend, HashingEmbedder(256), core_bytes=core_bytes, typed=typed, retrieval=retrieval
         )
 
-    return PolicyAgent(card, make)
+    return system(
+        "mem-alpha",
+        make,
+        llm=llm,
+        steps=(WRITE_TYPED_MEMORY,),
+        description="Writes core, semantic and episodic memory by tool calls; core is read with every question.",
+        url="https://arxiv.org/abs/2509.25911",
+        deviations="Not trained. Core is 512 tokens of four bytes, and at most a quarter of the budget. The "
+        "writer sees the newest entries of the same speaker among those in view. BM25 searches both parts at "
+        "once. The oldest entries go where the budget is full; the paper keeps all.",
+        core_bytes=core_bytes,
+        typed=typed,
+        retrieval=retrieval,
+    )

@@ -15,9 +15,9 @@ from memgym.agents.structured.steps_facts import (
     KeptFact,
     Said,
 )
-from memgym.core.agent import AgentCard
+from memgym.agents.structured.system import system
 from memgym.core.arguments import check_integer
-from memgym.llm import LLM, make_llm
+from memgym.llm import LLM
 from memgym.memory.embed import Embedder, HashingEmbedder
 from memgym.memory.ops import MemoryOp
 from memgym.memory.policy import MemoryPolicy, MemoryView, Message, ReadResult, Search
@@ -91,20 +91,17 @@ def memory_r1(llm: str = "rules", manager: bool = True, distillation: bool = Tru
         manager: see `MemoryR1Policy`.
         distillation: see `MemoryR1Policy`.
     """
-    backend = make_llm(llm)
-    card = AgentCard(
-        name="memory-r1",
-        kind="llm" if llm != "rules" else "scripted",
+    return system(
+        "memory-r1",
+        lambda backend: MemoryR1Policy(
+            backend, HashingEmbedder(256), manager=manager, distillation=distillation
+        ),
+        llm=llm,
+        steps=(EXTRACT_FACTS, DECIDE_OPS, DISTIL),
         description="Decides ADD, UPDATE, DELETE or NOOP for every fact, and selects memories before it answers.",
         url="https://arxiv.org/abs/2508.19828",
-        config={"llm": llm, "manager": manager, "distillation": distillation},
-        extra={
-            "steps": backend.card(EXTRACT_FACTS, DECIDE_OPS, DISTIL),
-            "deviations": "Not trained. Vectors hash pieces of words. Candidates come from the entries in view. The "
-            "oldest memories go where the budget is full; the paper keeps all.",
-        },
-    )
-    return PolicyAgent(
-        card,
-        lambda: MemoryR1Policy(backend, HashingEmbedder(256), manager=manager, distillation=distillation),
+        deviations="Not trained. Vectors hash pieces of words. Candidates come from the entries in view. The "
+        "oldest memories go where the budget is full; the paper keeps all.",
+        manager=manager,
+        distillation=distillation,
     )

@@ -7,9 +7,9 @@ from memgym.agents.policy_agent import PolicyAgent
 from memgym.agents.structured.mem_cube import MemCube
 from memgym.agents.structured.steps_cube import FUSE_STATEMENTS, GOVERN, JUDGE_RELATION, Governance, Pair
 from memgym.agents.structured.steps_facts import EXTRACT_FACTS, Said
-from memgym.core.agent import AgentCard
+from memgym.agents.structured.system import system
 from memgym.core.arguments import check_integer
-from memgym.llm import LLM, make_llm
+from memgym.llm import LLM
 from memgym.memory.embed import Embedder, HashingEmbedder
 from memgym.memory.lexical import WORD, content_words
 from memgym.memory.ops import MemoryOp, dump_attrs
@@ -223,20 +223,17 @@ def memos(
         scheduler: see `MemOSPolicy`.
         governance: see `MemOSPolicy`.
     """
-    backend = make_llm(llm)
     switches = {"conflicts": conflicts, "scheduler": scheduler, "governance": governance}
-    card = AgentCard(
-        name="memos",
-        kind="llm" if llm != "rules" else "scripted",
+    return system(
+        "memos",
+        lambda backend: MemOSPolicy(backend, HashingEmbedder(256), **switches),
+        llm=llm,
+        steps=(EXTRACT_FACTS, JUDGE_RELATION, FUSE_STATEMENTS, GOVERN),
         description="A cube of plaintext, activation and parametric memory, with lives, versions and rights.",
         url="https://arxiv.org/abs/2507.03724",
-        config={"llm": llm, **switches},
-        extra={
-            "steps": backend.card(EXTRACT_FACTS, JUDGE_RELATION, FUSE_STATEMENTS, GOVERN),
-            "deviations": "Activation memory holds texts that reading need not search for; no keys and values of a "
-            "model. Parametric memory is a slot whose bytes count. The scheduler goes by messages and reads, not by "
-            "time. No clusters and summaries. Only entries in view change. A question that nobody asks sees all. "
-            "Vectors hash pieces of words. What is archived goes first where the budget is full, then the oldest.",
-        },
+        deviations="Activation memory holds texts that reading need not search for; no keys and values of a "
+        "model. Parametric memory is a slot whose bytes count. The scheduler goes by messages and reads, not by "
+        "time. No clusters and summaries. Only entries in view change. A question that nobody asks sees all. "
+        "Vectors hash pieces of words. What is archived goes first where the budget is full, then the oldest.",
+        **switches,
     )
-    return PolicyAgent(card, lambda: MemOSPolicy(backend, HashingEmbedder(256), **switches))

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from memgym.agents.policy_agent import PolicyAgent
-from memgym.agents.structured.ledger import Ledger
+from memgym.agents.structured.ledger import Ledger, oldest_first
 from memgym.agents.structured.steps_facts import Said
 from memgym.agents.structured.steps_units import (
     ABSTRACT_CLUSTER,
@@ -20,9 +20,9 @@ from memgym.agents.structured.steps_units import (
     Window,
     undated,
 )
-from memgym.core.agent import AgentCard
+from memgym.agents.structured.system import system
 from memgym.core.arguments import check_choice, check_integer
-from memgym.llm import LLM, make_llm
+from memgym.llm import LLM
 from memgym.memory.embed import Embedder, HashingEmbedder
 from memgym.memory.lexical import stems
 from memgym.memory.ops import MemoryOp
@@ -124,13 +124,13 @@ class SimpleMemPolicy(MemoryPolicy):
             ).output.statement
             merged = _merged([ledger.attrs(number) for number in cluster], attrs)
             if len(made) <= MOST and ledger.update(
-                cluster[0], prefix + made, merged, index=made, evict=_oldest
+                cluster[0], prefix + made, merged, index=made, evict=oldest_first
             ):
                 for number in cluster[1:]:
                     ledger.delete(number)
                 return
         index = " ".join([undated(unit.restatement), *unit.keywords])
-        number = ledger.add(prefix + unit.restatement, attrs, index=index, evict=_oldest)
+        number = ledger.add(prefix + unit.restatement, attrs, index=index, evict=oldest_first)
         if number is not None:
             self._made.append(number)
 
@@ -223,10 +223,6 @@ def _fits(plan: Plan, attrs: Mapping[str, Any]) -> bool:
     return bool(set(plan.persons) & set(attrs.get("persons", [])))
 
 
-def _oldest(number: int) -> int:
-    return number
-
-
 def simple_mem(
     llm: str = "rules",
     variant: Literal["v1", "v3"] = "v1",
@@ -243,22 +239,18 @@ def simple_mem(
         consolidation: see `SimpleMemPolicy`.
         metadata: see `SimpleMemPolicy`.
     """
-    backend = make_llm(llm)
     switches = {"gate": gate, "consolidation": consolidation, "metadata": metadata}
-    card = AgentCard(
-        name="simple-mem",
-        kind="llm" if llm != "rules" else "scripted",
+    return system(
+        "simple-mem",
+        lambda backend: SimpleMemPolicy(backend, HashingEmbedder(256), variant=variant, **switches),
+        llm=llm,
+        steps=(COMPRESS_WINDOW, ABSTRACT_CLUSTER, PLAN_RETRIEVAL),
         description="Keeps what is new, with names and dates resolved, joins what is alike, searches three views.",
         url="https://arxiv.org/abs/2601.02553",
-        config={"llm": llm, "variant": variant, **switches},
-        extra={
-            "steps": backend.card(COMPRESS_WINDOW, ABSTRACT_CLUSTER, PLAN_RETRIEVAL),
-            "deviations": "Each message is judged against the ten before it, not in windows of ten, so that none "
-            "waits when a question comes. Thresholds fit vectors that hash pieces of words: gate 0.25, 0.8 of it new "
-            "entities, affinity 0.65 for 0.85. Units are joined as they come, among those in view; originals are "
-            "deleted, not archived. The oldest units go where the budget is full; the paper keeps all.",
-        },
-    )
-    return PolicyAgent(
-        card, lambda: SimpleMemPolicy(backend, HashingEmbedder(256), variant=variant, **switches)
+        deviations="Each message is judged against the ten before it, not in windows of ten, so that none "
+        "waits when a question comes. Thresholds fit vectors that hash pieces of words: gate 0.25, 0.8 of it new "
+        "entities, affinity 0.65 for 0.85. Units are joined as they come, among those in view; originals are "
+        "deleted, not archived. The oldest units go where the budget is full; the paper keeps all.",
+        variant=variant,
+        **switches,
     )

@@ -4,6 +4,7 @@ import re
 from datetime import date
 from typing import Literal
 
+from memgym.agents.rules import FIRST_PERSON
 from memgym.llm import Step, StepModel, load_prompt
 from memgym.memory.lexical import content_words, stem, stems
 from memgym.readers.dates import find_dates
@@ -24,7 +25,6 @@ __all__ = [
 
 PACKAGE = "memgym.agents.structured"
 SENTENCE = re.compile(r"(?<=[.!?])\s+")
-FIRST_PERSON = re.compile(r"\b(i|i'm|i've|my|me|mine|we|our|us)\b", re.IGNORECASE)
 ASKING = re.compile(
     r"(who|whom|whose|what|which|when|where|why|how|is|are|am|was|were|do|does|did|have|has|had|can|could|will|would|"
     r"shall|should|may|might|must)\b",

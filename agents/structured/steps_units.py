@@ -7,6 +7,7 @@ from memgym.agents.structured.entities import named_entities
 from memgym.agents.structured.steps_facts import (
     ANY_DAY,
     PACKAGE,
+    SENTENCE,
     DecisionInput,
     KeptFact,
     Said,
@@ -30,7 +31,6 @@ __all__ = [
     "undated",
 ]
 
-SENTENCE = re.compile(r"(?<=[.!?])\s+")
 HE = re.compile(r"\b(?:he|him|his)\b", re.IGNORECASE)
 SHE = re.compile(r"\b(?:she|her)\b", re.IGNORECASE)
 PLACE = re.compile(r"\b(?:in|at|near) ((?:[A-Z][\w-]*)(?: [A-Z][\w-]*)*)")

@@ -23,10 +23,10 @@ from memgym.agents.structured.steps_triples import (
     asks_to_forget,
     topic_words,
 )
-from memgym.core.agent import AgentCard
+from memgym.agents.structured.system import system
 from memgym.core.arguments import check_integer
 from memgym.errors import MemgymError
-from memgym.llm import LLM, make_llm
+from memgym.llm import LLM
 from memgym.memory.ops import MemoryOp
 from memgym.memory.policy import MemoryPolicy, MemoryView, Message, ReadResult, Search, Shown
 
@@ -346,18 +346,15 @@ def tme(llm: str = "rules", revision: bool = True) -> PolicyAgent:
         llm: who carries out its steps, as `memgym.llm.make_llm` names it.
         revision: see `TaskMemoryPolicy`.
     """
-    backend = make_llm(llm)
-    card = AgentCard(
-        name="tme",
-        kind="llm" if llm != "rules" else "scripted",
+    return system(
+        "tme",
+        lambda backend: TaskMemoryPolicy(backend, revision=revision),
+        llm=llm,
+        steps=(DECOMPOSE, CLASSIFY_INTENT, INFER_EDGES, FORGOTTEN),
         description="Trees of tasks with dependencies and history; reads the path to the task asked about.",
         url="https://arxiv.org/abs/2505.19436",
-        config={"llm": llm, "revision": revision},
-        extra={
-            "steps": backend.card(DECOMPOSE, CLASSIFY_INTENT, INFER_EDGES, FORGOTTEN),
-            "deviations": "A shared step has one parent and is a dependency of the others. Up to three tasks may be "
-            "what a question is about, found by words. What a speaker states outside of tasks is a step too. The "
-            "leaf changed longest ago goes where the budget is full; the paper keeps all.",
-        },
+        deviations="A shared step has one parent and is a dependency of the others. Up to three tasks may be "
+        "what a question is about, found by words. What a speaker states outside of tasks is a step too. The "
+        "leaf changed longest ago goes where the budget is full; the paper keeps all.",
+        revision=revision,
     )
-    return PolicyAgent(card, lambda: TaskMemoryPolicy(backend, revision=revision))

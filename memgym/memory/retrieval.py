@@ -1,8 +1,8 @@
 """How a bank is searched: rankings of several views, fused, and the neighbourhood of an entry."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from memgym.errors import InvalidOperation
 from memgym.memory.bank import Bank
@@ -15,7 +15,9 @@ from memgym.memory.validity import version_seen
 if TYPE_CHECKING:
     from memgym.memory.engine import MemoryEngine
 
-__all__ = ["Filter", "Retrieval", "answer_search", "bank_seen"]
+__all__ = ["Filter", "Retrieval", "answer_search", "bank_seen", "fuse_ranks"]
+
+T = TypeVar("T")
 
 VIEWS = ("lexical", "recency", "dense", "graph")
 FUSED = 1000  # hits of each view that a fused search looks at, or k where that is more
@@ -26,6 +28,20 @@ WIDEN = 4  # how many times as many hits are looked at where a filter has left t
 
 Filter = Callable[[MemoryEntry], bool]
 """Keeps an entry where it returns True."""
+
+
+def reciprocal_rank(place: int) -> float:
+    """What reciprocal rank fusion gives for a place in one ranking, counted from 0 (Cormack et al., 2009)."""
+    return 1 / (RRF + place + 1)
+
+
+def fuse_ranks(rankings: Iterable[Iterable[T]]) -> dict[T, float]:
+    """Reciprocal rank fusion: for each thing that some ranking has, the sum over all of them."""
+    scores: dict[T, float] = {}
+    for ranking in rankings:
+        for place, thing in enumerate(ranking):
+            scores[thing] = scores.get(thing, 0.0) + reciprocal_rank(place)
+    return scores
 
 
 class Retrieval:
@@ -51,7 +67,7 @@ class Retrieval:
         parts: dict[str, dict[str, float]] = {}
         for view in views:
             for place, (entry, _) in enumerate(self._rank(view, query, max(k, FUSED), keep, scope)):
-                parts.setdefault(entry.id, {})[view] = 1 / (RRF + place + 1)
+                parts.setdefault(entry.id, {})[view] = reciprocal_rank(place)
         hits = [Hit(self.bank.versions[id][-1], sum(part.values()), part) for id, part in parts.items()]
         hits.sort(key=lambda hit: (-hit.score, hit.entry.number))
         return hits[:k]

@@ -58,7 +58,7 @@ def version_seen(
 
 def _holds(entry: MemoryEntry, when: datetime) -> bool:
     """Whether `when` is in an entry's interval; ends that are no times, in a plain bank, are open."""
-    since, until = _end(entry.attrs.get("valid_from")), _end(entry.attrs.get("valid_to"))
+    since, until = _end(entry.valid_from), _end(entry.valid_to)
     return (since is None or since <= when) and (until is None or when < until)
 
 
