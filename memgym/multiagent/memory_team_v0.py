@@ -47,10 +47,8 @@ def env(**kwargs: Any) -> AECEnv:
     return wrappers.OrderEnforcingWrapper(raw_env(**kwargs))
 
 
-class raw_env(AECEnv):
-    """The environment in turns (agent environment cycle); see the module."""
-
-    metadata = {"name": NAME, "render_modes": ["ansi", "human"], "is_parallelizable": False, "render_fps": 4}
+class _TeamEnv:
+    """What both forms share."""
 
     def __init__(self, *, render_mode: str | None = None, **kwargs: Any) -> None:
         super().__init__()
@@ -66,6 +64,20 @@ class raw_env(AECEnv):
     def action_space(self, agent: str) -> Any:
         """Of that agent."""
         return self._team.action_spaces[agent]
+
+    def render(self) -> str | None:
+        """The transcript with the bank beside it."""
+        return self._team.base.render()
+
+    def close(self) -> None:
+        """Close the task."""
+        self._team.env.close()
+
+
+class raw_env(_TeamEnv, AECEnv):
+    """The environment in turns (agent environment cycle); see the module."""
+
+    metadata = {"name": NAME, "render_modes": ["ansi", "human"], "is_parallelizable": False, "render_fps": 4}
 
     def observe(self, agent: str) -> Any:
         """What an agent sees: nothing where it is not its turn."""
@@ -99,33 +111,11 @@ class raw_env(AECEnv):
         if self.render_mode == "human":
             self.render()
 
-    def render(self) -> str | None:
-        """The transcript with the bank beside it."""
-        return self._team.base.render()
 
-    def close(self) -> None:
-        """Close the task."""
-        self._team.env.close()
-
-
-class parallel_env(ParallelEnv):
+class parallel_env(_TeamEnv, ParallelEnv):
     """The environment in which both act at once; see the module."""
 
     metadata = {"name": NAME, "render_modes": ["ansi", "human"], "render_fps": 4}
-
-    def __init__(self, *, render_mode: str | None = None, **kwargs: Any) -> None:
-        self.render_mode = render_mode
-        self._team = Team(render_mode=render_mode, **kwargs)
-        self.possible_agents = list(SEATS)
-        self.agents: list[str] = []
-
-    def observation_space(self, agent: str) -> Any:
-        """The task's, or that of its view; the same for both."""
-        return self._team.observation_space
-
-    def action_space(self, agent: str) -> Any:
-        """Of that agent."""
-        return self._team.action_spaces[agent]
 
     def reset(
         self, seed: int | None = None, options: dict[str, Any] | None = None
@@ -152,11 +142,3 @@ class parallel_env(ParallelEnv):
 
     def _observe(self) -> dict[str, Any]:
         return {seat: self._team.observe(seat) for seat in SEATS}
-
-    def render(self) -> str | None:
-        """The transcript with the bank beside it."""
-        return self._team.base.render()
-
-    def close(self) -> None:
-        """Close the task."""
-        self._team.env.close()
