@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from memgym.baselines.reference import as_markdown
 from memgym.baselines.retrievers import RETRIEVERS, Ranker
 from memgym.core.lines import write_atomically
 from memgym.datasets.locomo import INFO, Conversation, LoCoMoQuestion, load_locomo
@@ -220,9 +221,9 @@ def percent(values: Sequence[float]) -> float:
 def markdown(title: str, rows: dict[str, dict[str, float]]) -> str:
     """A table of the rows."""
     columns = list(next(iter(rows.values())))
-    lines = [f"| {title} | {' | '.join(columns)} |", f"| --- |{' --- |' * len(columns)}"]
-    lines += [f"| {name} | {' | '.join(f'{row[c]:.1f}' for c in columns)} |" for name, row in rows.items()]
-    return "\n".join(lines)
+    return as_markdown(
+        [title, *columns], [[name, *(f"{row[c]:.1f}" for c in columns)] for name, row in rows.items()]
+    )
 
 
 def main(arguments: list[str] | None = None) -> None:

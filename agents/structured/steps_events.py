@@ -1,6 +1,7 @@
 """Steps of CompassMem: events and their relations, and the decisions of the search over them."""
 
 import re
+from math import fsum
 from typing import Literal
 
 from memgym.agents.structured.entities import named_entities
@@ -207,8 +208,9 @@ def _told(goal: str, text: str, rarity: dict[str, float]) -> float:
     asked, words = stems(goal), stems(text)
     if any(not stems(name) & words for name in named_entities(f"? {goal}")):
         return 0.0
-    weight = sum(rarity.get(word, 1.0) for word in asked)
-    told = sum(rarity.get(word, 1.0) for word in asked & words)
+    # fsum: what a plain sum of a set gives depends on the process's hash seed, in its last bit
+    weight = fsum(rarity.get(word, 1.0) for word in asked)
+    told = fsum(rarity.get(word, 1.0) for word in asked & words)
     return told if told >= ENOUGH * weight else 0.0
 
 

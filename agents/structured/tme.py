@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from math import fsum
 from typing import Any
 
 from memgym.agents.policy_agent import PolicyAgent
@@ -320,7 +321,7 @@ class TaskMemoryPolicy(MemoryPolicy):
         for words in held.values():
             for word in words:
                 often[word] = often.get(word, 0) + 1
-        scores = {n: round(sum(1 / often[word] for word in words), 5) for n, words in held.items() if words}
+        scores = {n: round(fsum(1 / often[word] for word in words), 5) for n, words in held.items() if words}
         newest = sorted(scores, key=lambda n: (-scores[n], -self.ledger.attrs(n)["changed"]))
         best = max(scores.values(), default=0.0)
         return [number for number in newest if scores[number] > NEAR * best][: self.active]

@@ -2,10 +2,11 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from memgym.core.arguments import check_choice, check_integer
 from memgym.datasets.babi import TASKS, BAbILine, load_babi
-from memgym.envs.text import Reader, TextMemoryEnv
+from memgym.envs.text import TextMemoryEnv
 from memgym.rng import CounterRNG, episode_key, stream_id
 from memgym.scoring.answer import is_abstention
 from memgym.scoring.ordering import babi_exact_match, item_f1, split_list
@@ -22,27 +23,15 @@ class BAbITask(TextMemoryEnv):
     def __init__(
         self,
         *,
-        tasks: Sequence[int],
-        answer_format: str,
-        num_choices: int,
-        path: str | os.PathLike[str] | None,
-        split: str,
-        memory_budget: int | None,
-        view_bytes: int,
-        max_searches: int,
-        ops: str,
-        reader: str | Reader | None,
-        render_mode: str | None,
+        tasks: Sequence[int] = tuple(TASKS),
+        answer_format: str = "text",
+        num_choices: int = 4,
+        path: str | os.PathLike[str] | None = None,
+        memory_budget: int | None = 1024,
+        view_bytes: int = 1024,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(
-            memory_budget=memory_budget,
-            view_bytes=view_bytes,
-            max_searches=max_searches,
-            ops=ops,
-            reader=reader,
-            split=split,
-            render_mode=render_mode,
-        )
+        super().__init__(memory_budget=memory_budget, view_bytes=view_bytes, **kwargs)
         check_choice("answer_format", answer_format, ("text", "choice"))
         check_integer("num_choices", num_choices, 2, 8)
         strange = [task for task in tasks if task not in TASKS]
@@ -161,35 +150,6 @@ class BAbI(BAbITask):
     ## Version History
     * v0: first version (0.1.0)
     """
-
-    def __init__(
-        self,
-        *,
-        tasks: Sequence[int] = tuple(TASKS),
-        answer_format: str = "text",
-        num_choices: int = 4,
-        path: str | os.PathLike[str] | None = None,
-        memory_budget: int | None = 1024,
-        view_bytes: int = 1024,
-        max_searches: int = 4,
-        ops: str = "core",
-        reader: str | Reader | None = None,
-        split: str = "train",
-        render_mode: str | None = None,
-    ) -> None:
-        super().__init__(
-            tasks=tasks,
-            answer_format=answer_format,
-            num_choices=num_choices,
-            path=path,
-            split=split,
-            memory_budget=memory_budget,
-            view_bytes=view_bytes,
-            max_searches=max_searches,
-            ops=ops,
-            reader=reader,
-            render_mode=render_mode,
-        )
 
     def _stream(self, key: int, episode: int) -> Iterator[Item | Question]:
         rng = CounterRNG(key)

@@ -2,12 +2,12 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from memgym.core.arguments import check_integer
 from memgym.datasets.babi import BAbILine
 from memgym.datasets.background import load_background, made_sentences, read_sentences
 from memgym.envs.babi import BAbITask
-from memgym.envs.text import Reader
 from memgym.rng import CounterRNG
 from memgym.stream import Item, Question
 
@@ -92,34 +92,13 @@ class BABILong(BAbITask):
         *,
         num_words: int = 8000,
         tasks: Sequence[int] = (1, 2, 3, 4, 5),
-        answer_format: str = "text",
-        num_choices: int = 4,
         chunk_words: int = 100,
         background: str | os.PathLike[str] | None = None,
-        path: str | os.PathLike[str] | None = None,
-        memory_budget: int | None = 1024,
-        view_bytes: int = 1024,
-        max_searches: int = 4,
-        ops: str = "core",
-        reader: str | Reader | None = None,
-        split: str = "train",
-        render_mode: str | None = None,
+        **kwargs: Any,
     ) -> None:
         check_integer("num_words", num_words, 1, MAX_WORDS)
         check_integer("chunk_words", chunk_words, 1, MAX_CHUNK)
-        super().__init__(
-            tasks=tasks,
-            answer_format=answer_format,
-            num_choices=num_choices,
-            path=path,
-            split=split,
-            memory_budget=memory_budget,
-            view_bytes=view_bytes,
-            max_searches=max_searches,
-            ops=ops,
-            reader=reader,
-            render_mode=render_mode,
-        )
+        super().__init__(tasks=tasks, **kwargs)
         self.num_words = num_words
         self.chunk_words = chunk_words
         self._background = None if background is None else load_background(background)

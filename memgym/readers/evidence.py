@@ -38,7 +38,8 @@ class Evidence:
 
     def match(self, text: str) -> float:
         """How much of the question a text says."""
-        return sum(self.weights[word] for word in self.asked & stems(text))
+        # fsum: the order of a set differs between processes, and a plain sum depends on it in its last bit
+        return math.fsum(self.weights[word] for word in self.asked & stems(text))
 
 
 def find_evidence(question: str, entries: Sequence[Entry]) -> Evidence:
