@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -36,12 +36,22 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def locomo_file() -> Path:
-    """The real LoCoMo file; the test is skipped where it is not on this machine."""
-    try:
-        return get_dataset("locomo10").find()
-    except DatasetMissing:
-        pytest.skip("locomo10.json is not on this machine: set MEMGYM_DATA or run memgym data get locomo10")
+def real_data() -> Callable[[str], Path]:
+    """Where a dataset lies, by its name; the test that asks is skipped where it is not on this machine."""
+
+    def find(name: str) -> Path:
+        try:
+            return get_dataset(name).find()
+        except DatasetMissing:
+            pytest.skip(f"{name} is not on this machine: set MEMGYM_DATA or run memgym data get {name}")
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def locomo_file(real_data: Callable[[str], Path]) -> Path:
+    """The real LoCoMo file."""
+    return real_data("locomo10")
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,11 @@
 """Reading bAbI's files: small ones in its format, with every fault named, and the real ones."""
 
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from memgym.datasets import get_dataset
 from memgym.datasets.babi import INFO, TASKS, load_babi, parse_babi
 from memgym.datasets.base import import_file, verify
 from memgym.errors import DatasetCorrupt, DatasetMissing
@@ -20,11 +20,8 @@ SMALL = (
 
 
 @pytest.fixture(scope="module")
-def folder() -> Path:
-    try:
-        return get_dataset("babi_en_1k").find()
-    except DatasetMissing as error:
-        pytest.skip(f"babi_en_1k is not on this machine: {error}")
+def folder(real_data: Callable[[str], Path]) -> Path:
+    return real_data("babi_en_1k")
 
 
 def test_stories_start_again_from_line_1_and_both_separators_are_read() -> None:

@@ -1,6 +1,7 @@
 """The environments on bAbI's stories, on the real files."""
 
 import tracemalloc
+from collections.abc import Callable
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -18,11 +19,8 @@ from memgym.stream import Item, Question
 
 
 @pytest.fixture(autouse=True)
-def data_is_here() -> None:
-    try:
-        load_babi(1, "test")
-    except DatasetMissing as error:
-        pytest.skip(f"babi_en_1k is not on this machine: {error}")
+def data_is_here(real_data: Callable[[str], Path]) -> None:
+    real_data("babi_en_1k")
 
 
 def stream(env: Any, episode: int = 0) -> list[Any]:

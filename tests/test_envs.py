@@ -4,6 +4,7 @@ import inspect
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,7 @@ from gymnasium.utils.env_checker import check_env as gymnasium_check_env
 
 import memgym  # noqa: F401 - registers the environments
 from memgym.checks import check_env, play_by_name
-from memgym.datasets import get_dataset
 from memgym.envs import ENVIRONMENTS, VECTOR_ENVIRONMENTS
-from memgym.errors import DatasetMissing
 
 # arguments under which an environment is tested besides its defaults
 VARIANTS: dict[str, list[dict[str, Any]]] = {
@@ -68,13 +67,10 @@ SECTIONS = [
 
 
 @pytest.fixture(autouse=True)
-def data_is_here(request: pytest.FixtureRequest) -> None:
+def data_is_here(request: pytest.FixtureRequest, real_data: Callable[[str], Path]) -> None:
     env_id = request.node.callspec.params.get("env_id") if hasattr(request.node, "callspec") else None
     if env_id in NEEDS:
-        try:
-            get_dataset(NEEDS[env_id]).find()
-        except DatasetMissing as error:
-            pytest.skip(f"{NEEDS[env_id]} is not on this machine: {error}")
+        real_data(NEEDS[env_id])
 
 
 def test_no_id_ever_disappears() -> None:

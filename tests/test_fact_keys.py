@@ -1,7 +1,7 @@
 """The keyed manager: one entry a key, the newest wins, and relations are walked."""
 
 import json
-import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -113,11 +113,8 @@ def test_nothing_is_refused_under_a_small_budget(budget: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def fact_file() -> Path:
-    path = Path(os.environ.get("MEMGYM_DATA", "")) / "memoryagentbench_fc" / "Conflict_Resolution.json"
-    if not path.is_file():
-        pytest.skip("Conflict_Resolution.json is not on this machine: set MEMGYM_DATA")
-    return path
+def fact_file(real_data: Callable[[str], Path]) -> Path:
+    return real_data("memoryagentbench_fc")
 
 
 @pytest.fixture(scope="module")
