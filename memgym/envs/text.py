@@ -40,6 +40,9 @@ class Phase(IntEnum):
     END = 2
 
 
+ON_ITEM, ON_QUESTION, AT_END = (np.int64(phase) for phase in Phase)  # as observations say it
+
+
 class TextMemoryEnv(MemoryEnv[dict[str, Any], dict[str, Any]]):
     """Items stream by; questions come in between and at the end; only what is in the bank stays.
 
@@ -211,19 +214,21 @@ class TextMemoryEnv(MemoryEnv[dict[str, Any], dict[str, Any]]):
     def _read_action(self, action: Any) -> tuple[Sequence[Any], str]:
         if self._now is None:
             raise InvalidOperation("the episode is over: call reset().")
-        if not isinstance(action, Mapping) or not {"ops", "answer"} <= set(action):
+        if not isinstance(action, Mapping) or "ops" not in action or "answer" not in action:
             raise InvalidOperation(
                 "an action is {'ops': [...], 'answer': '...'}; see memgym.memory.as_action."
             )
         ops, answer = action["ops"], action["answer"]
         if not isinstance(ops, Sequence) or isinstance(ops, str) or not isinstance(answer, str):
             raise InvalidOperation("'ops' of an action is a sequence and 'answer' is text.")
-        if not TEXT.contains(answer):
+        if answer and not TEXT.contains(answer):
             raise InvalidOperation(f"'answer' is valid Unicode of at most {TEXT.max_length} characters.")
         return ops, answer
 
     def _apply(self, ops: Sequence[Any]) -> tuple[list[dict[str, Any]], bool]:
         """Carry out operations; return what was refused, and whether a SEARCH was answered."""
+        if not ops:
+            return [], False
         refused: list[dict[str, Any]] = []
         hits: list[Hit] = []
         searched = False
@@ -356,15 +361,15 @@ class TextMemoryEnv(MemoryEnv[dict[str, Any], dict[str, Any]]):
         if self._view is None:  # after a change, or on a new item
             self._view = self._memory_view(text)
         left = self.bank.bytes_left
-        phase = Phase.END if now is None else Phase.QUESTION if isinstance(now, Question) else Phase.ITEM
+        phase = AT_END if now is None else ON_QUESTION if isinstance(now, Question) else ON_ITEM
         return {
-            "phase": np.int64(phase),
+            "phase": phase,
             "text": text,
             "speaker": now.speaker if isinstance(now, Item) else "",
             "time": now.time if now else "",
             "choices": now.choices if isinstance(now, Question) else (),
             # who keeps observations must not find them changed by a later one: new objects every time
-            "memory": tuple({**entry, "score": np.zeros((), np.float32)} for entry in self._view),
+            "memory": tuple([{**entry, "score": np.zeros((), np.float32)} for entry in self._view]),
             "hits": self._hits,
             "bytes_left": np.array(UNLIMITED if left is None else left, np.int64),
         }

@@ -2,10 +2,12 @@
 
 import re
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from itertools import islice
 from threading import Lock
+
+from memgym.memory.few_texts import FewTexts, is_plain
 
 __all__ = ["STOP_WORDS", "LexicalIndex", "content_words", "stem", "stems"]
 
@@ -19,6 +21,7 @@ STOP_WORDS = frozenset(
 )
 WORD = re.compile(r"\w+")
 MAX_QUERY_WORDS = 256  # SQLite's time grows with the square of their number: 50,000 take seconds
+FEW = 32  # texts, each of at most MAX_CACHED characters, below which no table is made
 MAX_CACHED = 2048  # characters; longer texts are not worth holding on to
 
 
@@ -56,38 +59,62 @@ class LexicalIndex:
     taken as they are: whoever wants function words dropped passes `content_words`. That is faster on large
     banks, and on LoCoMo it finds more (recall@10 0.605 against 0.550). Of a query, the first 256 distinct words
     count. Any thread may use it; one waits for the other.
+
+    A table is made once there are more than a few texts, or other characters than ASCII; until then the same
+    numbers come from `memgym.memory.few_texts`.
     """
 
     def __init__(self, documents: Iterable[tuple[int, str]] = ()) -> None:
         self._lock = Lock()
-        self._db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        self._db.execute("CREATE VIRTUAL TABLE doc USING fts5(text, tokenize='porter unicode61')")
-        self._db.executemany("INSERT INTO doc(rowid, text) VALUES (?, ?)", documents)
+        self._few: FewTexts | None = FewTexts()
+        for key, text in documents:
+            self.put(key, text)
 
     @property
     def nbytes(self) -> int:
         """Bytes of the index, the texts that it keeps included."""
         with self._lock:
+            if self._few is not None:
+                return sum(map(len, self._few.texts.values()))
             pages = self._db.execute("PRAGMA page_count").fetchone()[0]
             return pages * self._db.execute("PRAGMA page_size").fetchone()[0]
 
     def put(self, key: int, text: str) -> None:
         """Add or replace a document."""
         with self._lock:
+            if self._few is not None:
+                texts = self._few.texts
+                if (key in texts or len(texts) < FEW) and len(text) <= MAX_CACHED and is_plain(text):
+                    texts[key] = text
+                    return
+                self._make_table(texts)
             self._db.execute("INSERT OR REPLACE INTO doc(rowid, text) VALUES (?, ?)", (key, text))
 
     def remove(self, key: int) -> None:
         """Remove a document; removing what is not there does nothing."""
         with self._lock:
-            self._db.execute("DELETE FROM doc WHERE rowid = ?", (key,))
+            if self._few is not None:
+                self._few.texts.pop(key, None)
+            else:
+                self._db.execute("DELETE FROM doc WHERE rowid = ?", (key,))
 
     def search(self, query: str, k: int) -> list[tuple[int, float]]:
         """The `k` best (key, score) pairs, best first; only documents that share a word with `query`."""
         words = list(islice(dict.fromkeys(WORD.findall(query.lower())), MAX_QUERY_WORDS))
         if not words or k <= 0:
             return []
-        match = " OR ".join(f'"{word}"' for word in words)
-        find = "SELECT rowid, rank FROM doc WHERE doc MATCH ? ORDER BY rank, rowid LIMIT ?"
         with self._lock:
+            if self._few is not None:
+                if is_plain(query) and "_" not in query:  # which is a letter in a word, but none to SQLite
+                    return self._few.search(words, k)
+                self._make_table(self._few.texts)
+            match = " OR ".join(f'"{word}"' for word in words)
+            find = "SELECT rowid, rank FROM doc WHERE doc MATCH ? ORDER BY rank, rowid LIMIT ?"
             rows = self._db.execute(find, (match, k)).fetchall()
         return [(key, -rank) for key, rank in rows]
+
+    def _make_table(self, texts: Mapping[int, str]) -> None:
+        self._few = None
+        self._db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        self._db.execute("CREATE VIRTUAL TABLE doc USING fts5(text, tokenize='porter unicode61')")
+        self._db.executemany("INSERT INTO doc(rowid, text) VALUES (?, ?)", texts.items())

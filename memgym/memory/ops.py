@@ -9,6 +9,7 @@ import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import lru_cache
 from typing import Any
 
 from memgym.errors import InvalidOperation
@@ -200,7 +201,9 @@ class MemoryOp:
 
 def dump_attrs(attrs: Mapping[str, Any]) -> str:
     """Attributes as canonical JSON, ``""`` for none: the form in spaces and the one whose bytes count."""
-    return _canonical(dict(attrs)) if attrs else ""
+    if not attrs:
+        return ""
+    return _dumped_words(tuple(attrs.items())) if _is_short(attrs) else _canonical(dict(attrs))
 
 
 def load_attrs(value: Any) -> dict[str, Any]:
@@ -214,6 +217,8 @@ def load_attrs(value: Any) -> dict[str, Any]:
     if isinstance(value, Mapping):
         return dict(value)
     try:
+        if type(value) is str and len(value) <= SHORT and (words := _loaded_words(value)) is not None:
+            return dict(words)
         attrs = json.loads(value)
     except (TypeError, ValueError, RecursionError):
         raise InvalidOperation(f"attrs are not JSON: {_brief(value)}.") from None
@@ -229,7 +234,7 @@ def clean_attrs(value: Any) -> dict[str, Any]:
         InvalidOperation: not JSON (NaN and infinity are not), a lone surrogate, too long or too deep.
     """
     attrs = load_attrs(value)
-    if not attrs:
+    if not attrs or (_is_short(attrs) and all(word.isascii() for word in attrs.values())):
         return attrs
     plain = all(type(name) is str and type(part) in PLAIN for name, part in attrs.items())
     try:
@@ -255,6 +260,32 @@ def clean_attrs(value: Any) -> dict[str, Any]:
 _canonical = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode
 _strict = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 PLAIN = (str, int, bool, type(None))
+SHORT = 64  # characters; of attributes in all
+
+# An operation's attributes are mostly one short string, such as the time; they are read and written some times over
+# on the way from an action to an entry.
+
+
+def _is_short(attrs: Mapping[str, Any]) -> bool:
+    """Whether attributes are few words under ASCII names."""
+    return len(attrs) <= 2 and all(
+        type(name) is str and type(word) is str and name.isascii() and len(name) + len(word) <= SHORT
+        for name, word in attrs.items()
+    )
+
+
+@lru_cache(maxsize=1 << 10)
+def _dumped_words(words: tuple[tuple[str, str], ...]) -> str:
+    return _canonical(dict(words))
+
+
+@lru_cache(maxsize=1 << 10)
+def _loaded_words(text: str) -> tuple[tuple[str, str], ...] | None:
+    """The items of a JSON object that holds strings alone, otherwise None."""
+    attrs = json.loads(text)
+    if isinstance(attrs, dict) and all(type(word) is str for word in attrs.values()):
+        return tuple(attrs.items())
+    return None
 
 
 def _is_utf8(text: str) -> bool:

@@ -14,6 +14,7 @@ from memgym.memory import MemoryOp, as_action
 __all__ = ["SlotActions"]
 
 KEEP, WRITE, ERASE = range(3)
+QUESTION = int(Phase.QUESTION)
 
 
 class SlotActions(gym.Wrapper, RecordConstructorArgs):
@@ -50,7 +51,8 @@ class SlotActions(gym.Wrapper, RecordConstructorArgs):
                 "SlotActions needs num_choices (choice answers) or an environment with a reader."
             )
         self.num_slots, self.num_choices = num_slots, num_choices
-        self.action_space = spaces.MultiDiscrete([3, num_slots, *([num_choices] if num_choices else [])])
+        self._sizes = [3, num_slots, *([num_choices] if num_choices else [])]
+        self.action_space = spaces.MultiDiscrete(self._sizes)
         self._ids: list[str] = [""] * num_slots
         self._now: dict[str, Any] = {}
 
@@ -68,7 +70,7 @@ class SlotActions(gym.Wrapper, RecordConstructorArgs):
         """
         numbers = self._numbers(action)
         op, slot = numbers[0], numbers[1]
-        if self._now["phase"] == Phase.QUESTION:
+        if self._now["phase"] == QUESTION:
             choices = self._now["choices"]
             choice = numbers[2] if self.num_choices else 0
             given = as_action(answer=choices[choice] if choice < len(choices) else "")
@@ -87,9 +89,11 @@ class SlotActions(gym.Wrapper, RecordConstructorArgs):
             numbers = np.asarray(action)
         except ValueError:  # rows of several lengths
             numbers = np.array(None)
-        if numbers.dtype.kind not in "iu" or numbers not in self.action_space:
-            raise InvalidOperation(f"an action is one of {self.action_space}, not {str(action)[:60]}.")
-        return numbers.tolist()
+        if numbers.dtype.kind in "iu" and numbers.shape == (len(self._sizes),):
+            values: list[int] = numbers.tolist()
+            if all(0 <= value < size for value, size in zip(values, self._sizes, strict=True)):
+                return values
+        raise InvalidOperation(f"an action is one of {self.action_space}, not {str(action)[:60]}.")
 
     def _ops(self, op: int, slot: int) -> list[MemoryOp]:
         held = self._ids[slot]
@@ -108,6 +112,6 @@ class SlotActions(gym.Wrapper, RecordConstructorArgs):
 
     def _in_slots(self, observation: dict[str, Any]) -> dict[str, Any]:
         shown = {entry["id"]: entry for entry in observation["memory"]}
-        empty = {"id": "", "text": "", "attrs": "", "score": np.array(0, np.float32)}
+        empty = {"id": "", "text": "", "attrs": "", "score": np.zeros((), np.float32)}
         self._now = observation
-        return observation | {"memory": tuple(shown.get(id, empty) for id in self._ids)}
+        return {**observation, "memory": tuple([shown.get(id, empty) for id in self._ids])}

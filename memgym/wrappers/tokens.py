@@ -1,6 +1,7 @@
 """TokenObservation: text as fixed-size integer arrays, for agents that read numbers."""
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
@@ -14,9 +15,11 @@ from numpy.typing import NDArray
 __all__ = ["TokenObservation", "token_ids"]
 
 WORD = re.compile(r"\w+|[^\w\s]")
+PHASES = np.eye(3, dtype=np.int32)
+MAX_CACHED = 2048  # characters; a table of longer texts is not worth holding on to
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=1 << 16)
 def _token_id(word: str, vocab_size: int) -> int:
     digest = blake2b(word.encode(), digest_size=8).digest()
     return 1 + int.from_bytes(digest, "little") % (vocab_size - 1)
@@ -30,6 +33,14 @@ def token_ids(text: str, length: int, vocab_size: int) -> NDArray[np.int32]:
     ids = [_token_id(word, vocab_size) for word in WORD.findall(text.lower())[:length]]
     out = np.zeros(length, np.int32)
     out[: len(ids)] = ids
+    return out
+
+
+@lru_cache(maxsize=1 << 12)  # a bank stays in view as it is for many steps, and small talk comes again
+def _table(texts: tuple[str, ...], rows: int, length: int, vocab_size: int) -> NDArray[np.int32]:
+    out = np.zeros((rows, length), np.int32)
+    for i, text in enumerate(texts[:rows]):
+        out[i] = token_ids(text, length, vocab_size)
     return out
 
 
@@ -99,20 +110,19 @@ class TokenObservation(gym.ObservationWrapper, RecordConstructorArgs):
         filled[: len(memory)] = [bool(entry["id"]) for entry in memory]
         said = f"{observation['speaker']} {observation['text']}"
         arrays = {
-            "phase": np.eye(3, dtype=np.int32)[int(observation["phase"])],
-            "text": token_ids(said, self.text_tokens, self.vocab_size),
-            "memory": self._rows([e["text"] for e in memory], self.memory_entries, self.text_tokens),
-            "hits": self._rows(
+            "phase": PHASES[observation["phase"]].copy(),
+            "text": self._table([said], 1, self.text_tokens)[0],
+            "memory": self._table([e["text"] for e in memory], self.memory_entries, self.text_tokens),
+            "hits": self._table(
                 [e["text"] for e in observation["hits"]], self.memory_entries, self.text_tokens
             ),
             "filled": filled,
         }
         if self.num_choices:
-            arrays["choices"] = self._rows(observation["choices"], self.num_choices, self.choice_tokens)
+            arrays["choices"] = self._table(observation["choices"], self.num_choices, self.choice_tokens)
         return arrays
 
-    def _rows(self, texts: Any, rows: int, length: int) -> NDArray[np.int32]:
-        out = np.zeros((rows, length), np.int32)
-        for i, text in enumerate(texts[:rows]):
-            out[i] = token_ids(text, length, self.vocab_size)
-        return out
+    def _table(self, texts: Iterable[str], rows: int, length: int) -> NDArray[np.int32]:
+        given = tuple(texts)
+        make = _table if sum(map(len, given)) <= MAX_CACHED else _table.__wrapped__
+        return make(given, rows, length, self.vocab_size).copy()  # who gets it may write into it

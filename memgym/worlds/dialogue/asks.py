@@ -38,6 +38,7 @@ class Asks:
     ) -> None:
         self.words, self.config, self.cast, self.log, self.days = words, config, cast, log, days
         self._ground = {thread.slot: tuple(thread.events) for thread in log.of("ground")}
+        self._folded: tuple[Moment, list[tuple[Thread, Value, tuple[str, ...]]]] = ((-1, -1), [])
         together = Together(words, log)
         self._by_type: dict[str, Callable[[Moment], Iterator[Ask]]] = {
             "single-hop": lambda now: self._values("single-hop", now),
@@ -69,8 +70,13 @@ class Asks:
 
     # ------------------------------------------------------------------ facts
 
-    def _facts(self, now: Moment) -> Iterator[tuple[Thread, Value, tuple[str, ...]]]:
+    def _facts(self, now: Moment) -> list[tuple[Thread, Value, tuple[str, ...]]]:
         """Each fact that has been told, its truth, and what texts tried to plant about it."""
+        if self._folded[0] != now:  # one type of question after the other looks at the same moment
+            self._folded = now, list(self._fold(now))
+        return self._folded[1]
+
+    def _fold(self, now: Moment) -> Iterator[tuple[Thread, Value, tuple[str, ...]]]:
         for thread in self.log.of("fact"):
             told = self.log.told(thread.events, now)
             truth = fold(told)

@@ -152,6 +152,8 @@ class Log:
     def told(self, events: Iterable[Event], now: Moment) -> list[Event]:
         """Those of `events` that have been told."""
         session, turn = now
+        if turn == END_OF_SESSION:
+            return [event for event in events if event.session <= session]
         return [
             event
             for event in events

@@ -1,7 +1,7 @@
 """The text of a turn, written from its event and its own random numbers, without the turns before it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 from memgym.rng import CounterRNG
@@ -47,11 +47,17 @@ class Writer:
     days: Sequence[date]
     paraphrase: Paraphrase | None = None
     rejections: int = 0
+    _session: tuple[int, CounterRNG, int, str] = field(
+        default=(-1, CounterRNG(0), 0, ""), init=False, repr=False
+    )
 
     def item(self, session: int, turn: int) -> Item:
         """One turn."""
         layout = self.log.layout(session)
-        draw = self.rng.fork(2, session, turn)
+        if self._session[0] != session:  # what its turns have in common
+            hour = self.rng.fork(1, session).integer(8, 20)
+            self._session = session, self.rng.fork(2, session), hour, self.days[session].isoformat()
+        draw = self._session[1].fork(turn)
         event = layout.events.get(turn)
         if event is not None:
             prompted = layout.prompts.get(turn - 1) is event
@@ -62,12 +68,10 @@ class Writer:
             text = self.words["slots"][asked.slot]["prompt"].format(name=asked.speaker)
         else:
             speaker, text = self._filler(layout.events.get(turn - 1), draw)
-        return Item(f"s{session + 1}t{turn + 1}", text, speaker, self._time(session, turn, layout.num_turns))
-
-    def _time(self, session: int, turn: int, num_turns: int) -> str:
-        hour = self.rng.fork(1, session).integer(8, 20)
-        minute = 60 * hour + turn * SESSION_MINUTES // max(SESSION_MINUTES, num_turns)
-        return f"{self.days[session].isoformat()}T{minute // 60:02d}:{minute % 60:02d}"
+        _, _, hour, day = self._session
+        minute = 60 * hour + turn * SESSION_MINUTES // max(SESSION_MINUTES, layout.num_turns)
+        time = f"{day}T{minute // 60:02d}:{minute % 60:02d}"
+        return Item(f"s{session + 1}t{turn + 1}", text, speaker, time)
 
     def _filler(self, before: Event | None, draw: CounterRNG) -> tuple[str, str]:
         """Small talk, or a fact about somebody who matters to no question; a reply comes from a listener."""
