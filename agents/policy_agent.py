@@ -1,6 +1,6 @@
 """A memory policy as an agent: it plays text tasks through `predict`, on the bank of the environment."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,16 +40,22 @@ class PolicyAgent(Agent):
         card: of the agent.
         make_policy: makes a fresh policy for each episode.
         reader: answers from what the policy found.
+        spent: what the language model that the policies ask, or rules in its place, have cost so far.
     """
 
     families = ("text",)
 
     def __init__(
-        self, card: AgentCard, make_policy: Callable[[], MemoryPolicy], reader: Reader = extractive_reader
+        self,
+        card: AgentCard,
+        make_policy: Callable[[], MemoryPolicy],
+        reader: Reader = extractive_reader,
+        spent: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         self.card = card
         self.make_policy = make_policy
         self.reader = reader
+        self._spent = spent
 
     def predict(
         self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True
@@ -69,6 +75,10 @@ class PolicyAgent(Agent):
     def memory_nbytes(self, state: Any) -> int:
         """What the policy keeps outside the bank."""
         return state.policy.nbytes() if state is not None else 0
+
+    def usage(self) -> Mapping[str, int]:
+        """What its policies' steps have cost."""
+        return self._spent()
 
     def _answer(self, question: Message, observation: Any, state: _Episode) -> dict[str, Any]:
         if state.waiting_on == question:

@@ -29,6 +29,7 @@ COMMANDS = [
     ["list"],
     ["play"],
     ["evaluate"],
+    ["compare"],
     ["verify"],
     ["judge"],
     ["data"],

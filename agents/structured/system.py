@@ -43,4 +43,4 @@ def system(
         config={"llm": llm, **switches},
         extra={"steps": backend.card(*steps), "deviations": deviations},
     )
-    return PolicyAgent(card, lambda: make_policy(backend))
+    return PolicyAgent(card, lambda: make_policy(backend), spent=lambda: backend.ledger.total.to_dict())

@@ -1,7 +1,5 @@
 """``memgym evaluate``: run the protocol."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from memgym.cli.engine import AddressOption, EngineOption, WorkersOption, read_engine
+from memgym.cli.players import AGENTS_HELP, read_agents, resumable
 from memgym.cli.progress import progress
 from memgym.core import evaluate as core
 from memgym.core.result import read_bundle
@@ -25,8 +24,7 @@ def evaluate(
             "--agent",
             "--agents",
             "-a",
-            help="Agent, or several with commas: registered names, 'module:attr', or files that MemoryPPO saved "
-            "(MODEL.safetensors). May be repeated.",
+            help=AGENTS_HELP,
         ),
     ],
     suite: Annotated[str, typer.Option("--suite", "-s", help="Suite of tasks; see `memgym list suites`.")],
@@ -69,11 +67,8 @@ def evaluate(
         raise typer.BadParameter(f"--out is a folder, and {out} is a file.")
     player = read_engine(engine, workers, address)
     chosen = get_suite(suite).resized(episodes, seeds, budget)
-    names = dict.fromkeys(name for part in agents for name in part.split(",") if name)
     console = Console()
-    plans = []
-    for name in names:
-        plans.append(core.plan(_spec(name), chosen, out))
+    plans = [core.plan(spec, chosen, out) for spec in read_agents(agents)]
     for task in chosen.tasks:
         if reason := task.missing():
             console.print(f"[yellow]skipped[/yellow] {task.title}: {reason}", highlight=False)
@@ -81,7 +76,7 @@ def evaluate(
         name = finished.card["name"]
         console.print(f"{name}: finished before, not played again ({finished.folder})", highlight=False)
     total = sum(len(one.shards) for one in plans)
-    with _resumable(console), progress("evaluating") as report:
+    with resumable(console), progress("evaluating") as report:
         report(0, total, "starting")
         folders = core.run(
             plans,
@@ -92,15 +87,6 @@ def evaluate(
         )
     console.print(_table(folders))
     console.print(f"Results in {out}. Check them with: memgym verify {out}", highlight=False)
-
-
-@contextmanager
-def _resumable(console: Console) -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:
-        console.print("Interrupted. Give the same command again to go on from here.")
-        raise typer.Exit(130) from None
 
 
 def _table(folders: list[Path]) -> Table:
@@ -119,9 +105,3 @@ def _table(folders: list[Path]) -> Table:
                 header["digest"][:12],
             )
     return table
-
-
-def _spec(name: str) -> core.AgentSpec:
-    if name.endswith(".safetensors"):
-        return core.AgentSpec("memgym.agents.ppo:load_agent", {"weights": name})
-    return core.AgentSpec(name)

@@ -2,6 +2,7 @@
 
 import typer
 
+from memgym.cli.compare import compare
 from memgym.cli.data import app as data
 from memgym.cli.evaluate import evaluate
 from memgym.cli.judge import judge
@@ -25,6 +26,7 @@ app.command("play")(play)
 app.command("train")(train)
 app.command("plot")(plot)
 app.command("evaluate")(evaluate)
+app.command("compare")(compare)
 app.command("verify")(verify)
 app.command("submit")(submit)
 app.command("judge")(judge)

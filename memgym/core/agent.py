@@ -88,6 +88,10 @@ class Agent(ABC):
         """Bytes that the agent itself remembers between two steps; the environment's bank is counted apart."""
         return 0
 
+    def usage(self) -> Mapping[str, int]:
+        """What language models have cost it since it was made, as `memgym.llm.Usage.to_dict`; empty without one."""
+        return {}
+
     def seed(self, seed: int) -> None:  # noqa: B027 - most agents have nothing to do here
         """Called before every episode; an agent that acts at random starts its random source from here."""
 

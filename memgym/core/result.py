@@ -118,13 +118,14 @@ class EpisodeRow(Strict):
 
 
 class TimingRow(Strict):
-    """What an episode took, on whatever machine."""
+    """What an episode took, on whatever machine; `usage` is that of language models, of an agent that counts it."""
 
     task: str
     seed: Seed
     episode: Size
     cpu_s: float = Field(ge=0, le=MAX_SECONDS)
     wall_s: float = Field(ge=0, le=MAX_SECONDS)
+    usage: dict[str, Size] = {}
 
 
 class Header(Strict):

@@ -1,0 +1,40 @@
+"""What the commands that let agents play have in common."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import typer
+from rich.console import Console
+
+from memgym.core.evaluate import AgentSpec
+
+__all__ = ["AGENTS_HELP", "read_agents", "resumable"]
+
+AGENTS_HELP = (
+    "Agent, or several with commas: registered names, 'module:attr', or files that MemoryPPO saved "
+    "(MODEL.safetensors). May be repeated."
+)
+
+
+def read_agents(parts: Sequence[str]) -> list[AgentSpec]:
+    """The agents that an option names, each once, in order."""
+    names = dict.fromkeys(name for part in parts for name in part.split(",") if name)
+    if not names:
+        raise typer.BadParameter("--agents names one agent at least.")
+    return [_spec(name) for name in names]
+
+
+def _spec(name: str) -> AgentSpec:
+    if name.endswith(".safetensors"):
+        return AgentSpec("memgym.agents.ppo:load_agent", {"weights": name})
+    return AgentSpec(name)
+
+
+@contextmanager
+def resumable(console: Console) -> Iterator[None]:
+    """Say how to go on after an interruption."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        console.print("Interrupted. Give the same command again to go on from here.")
+        raise typer.Exit(130) from None
