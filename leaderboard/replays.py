@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from memgym.core.result import read_traces
-from memgym.core.shards import make_env
 from memgym.core.suites import Task, get_suite
+from memgym.core.task_env import make_env
 from memgym.core.trace import Recorder, kind_name
 from memgym.errors import DatasetError, DependencyMissing
 

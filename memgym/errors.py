@@ -5,6 +5,7 @@
     MemgymError
     ├── UnknownName          a name that no registry knows (also a KeyError)
     ├── DependencyMissing    an optional package is not installed (also an ImportError)
+    ├── AgentFailed          an agent in a process of its own that cannot be made or asked
     ├── InvalidOperation     a memory operation or action that cannot be read (also a ValueError)
     ├── DatasetError
     │   ├── DatasetMissing   the file is not on this machine (also a FileNotFoundError)
@@ -29,6 +30,7 @@ for one.
 """
 
 __all__ = [
+    "AgentFailed",
     "DatasetCorrupt",
     "DatasetError",
     "DatasetMissing",
@@ -61,6 +63,10 @@ class DependencyMissing(MemgymError, ImportError):
     def for_extra(cls, package: str, extra: str, purpose: str) -> "DependencyMissing":
         """The usual message: what needs which package, and the pip command that brings it."""
         return cls(f"{purpose} needs {package!r}. Install it with: pip install 'memgym[{extra}]'")
+
+
+class AgentFailed(MemgymError):
+    """An agent in a process of its own cannot be made, or asked about itself. The message says why."""
 
 
 class InvalidOperation(MemgymError, ValueError):

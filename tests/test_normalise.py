@@ -16,7 +16,7 @@ from memgym.core import suites
 from memgym.core.evaluate import AgentSpec, plan, run
 from memgym.core.result import read_bundle
 from memgym.core.rollout import play_episode, replay_episode
-from memgym.core.shards import make_env
+from memgym.core.task_env import make_env
 from memgym.core.suites import Suite, Task, get_suite
 from memgym.core.trace import Episode, Recorder
 from memgym.core.verify import verify

@@ -5,6 +5,7 @@ on where it stopped when the same command is given again, and ends with the same
 """
 
 import gzip
+import hashlib
 import json
 import platform
 import re
@@ -19,24 +20,35 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from memgym.core.agent import AgentCard
 from memgym.core.engines import Engine, LocalEngine
+from memgym.core.players import AgentSpec, Player, dismiss, introduced
 from memgym.core.result import (
     HEADER_FILE,
     NAME,
     TaskRow,
     canonical_json,
     read_bundle,
+    sha256_file,
     write_atomically,
     write_bundle,
 )
-from memgym.core.shards import AgentSpec, Shard, family_of, fingerprint, make_env, run_shard
+from memgym.core.shards import Shard, run_shard
 from memgym.core.suites import PROTOCOL, Suite, Task, reserved_seeds
+from memgym.core.task_env import family_of, make_env
 from memgym.core.trace import metric_of
 from memgym.errors import MemgymError, ResultInvalid
 from memgym.version import VERSION
 
-__all__ = ["AgentSpec", "Plan", "is_finished", "plan", "run", "summarise", "task_rows", "versions"]
+__all__ = [
+    "AgentSpec",
+    "Plan",
+    "is_finished",
+    "plan",
+    "run",
+    "summarise",
+    "task_rows",
+    "versions",
+]
 
 SHARDS = "shards"
 SHARDS_PER_SEED = 10  # small enough that little is lost by an interruption
@@ -68,13 +80,17 @@ class Plan:
 
 def plan(agent: AgentSpec, suite: Suite, out: Path) -> Plan:
     """Which tasks of a suite an agent can play on this machine; the others are listed with the reason."""
-    made = agent.make()
-    card = _card(made, agent)
+    with introduced(agent) as player:
+        return _plan(player, agent, suite, out)
+
+
+def _plan(player: Player, agent: AgentSpec, suite: Suite, out: Path) -> Plan:
+    card = player.card()
     if not re.match(NAME, card["name"]):
         raise MemgymError(f"an agent's name is letters, digits, '.', '_' and '-', not {card['name']!r}.")
     tasks, skipped = [], []
     for task in suite.tasks:
-        reason = task.missing() or _cannot_play(made, task)
+        reason = task.missing() or player.cannot_play(task)
         if reason:
             skipped.append({"task": task.name, "reason": reason})
         else:
@@ -110,22 +126,29 @@ def run(
             reasons = "; ".join(f"{row['task']}: {row['reason']}" for row in one.skipped)
             raise MemgymError(f"agent {one.card['name']!r} can play no task of this suite ({reasons}).")
     todo: list[tuple[Plan, Shard]] = []
+    written: dict[Path, str] = {}  # what has to be in the files at the end, whoever else can write there
     total = done = 0
     for one in plans:
         shards = one.shards
         total += len(shards)
         finished = is_finished(one)
         open_shards = [] if finished else [s for s in shards if not _shard_path(one, s).is_file()]
+        if not finished:
+            there = (path for s in shards if (path := _shard_path(one, s)).is_file())
+            written |= {path: sha256_file(path) for path in there}
         done += len(shards) - len(open_shards)
         todo += [(one, shard) for shard in open_shards]
     played = (engine or LocalEngine()).run(run_shard, [(shard,) for _, shard in todo])
     for number, (i, data) in enumerate(played, done + 1):
         one, shard = todo[i]
-        write_atomically(_shard_path(one, shard), data)
+        path = _shard_path(one, shard)
+        write_atomically(path, data)
+        written[path] = hashlib.sha256(data).hexdigest()
         on_shard(shard, number, total)
+    dismiss()  # nobody is there any more who could write into the folders
     for one in plans:
         if not is_finished(one):
-            _merge(one)
+            _merge(one, written)
     return [one.folder for one in plans]
 
 
@@ -179,12 +202,13 @@ def _mean(values: Iterable[float]) -> float:
     return float(np.mean(np.fromiter(values, np.float64)))
 
 
-def _merge(one: Plan) -> None:
+def _merge(one: Plan, written: Mapping[Path, str]) -> None:
     """Put the shards of a plan together as its bundle, then remove them."""
     rows, timings = [], []
     traces: dict[str, list[dict[str, Any]]] = {task.name: [] for task in one.tasks}
     for shard in one.shards:
-        content = _read_shard(shard, _shard_path(one, shard))
+        path = _shard_path(one, shard)
+        content = _read_shard(shard, path, written[path])
         rows += content["rows"]
         timings += content["timings"]
         traces[shard.task.name] += content["traces"]
@@ -205,12 +229,15 @@ def _merge(one: Plan) -> None:
     shutil.rmtree(one.folder / SHARDS, ignore_errors=True)  # another run may be doing the same
 
 
-def _read_shard(shard: Shard, path: Path) -> dict[str, Any]:
-    """What a shard holds; one that a full disk or a power cut has damaged is played again."""
+def _read_shard(shard: Shard, path: Path, digest: str) -> dict[str, Any]:
+    """What a shard holds; one that a full disk, a power cut or an agent has damaged is played again."""
     try:
-        return json.loads(gzip.decompress(path.read_bytes()))
+        data = path.read_bytes()
+        if hashlib.sha256(data).hexdigest() == digest:
+            return json.loads(gzip.decompress(data))
     except (OSError, EOFError, ValueError, zlib.error):
-        return json.loads(gzip.decompress(run_shard(shard)))
+        pass
+    return json.loads(gzip.decompress(run_shard(shard)))
 
 
 def is_finished(one: Plan) -> bool:
@@ -249,26 +276,3 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
     }
-
-
-def _card(agent: Any, spec: AgentSpec) -> dict[str, Any]:
-    """The agent's card; one for an agent that has none, such as a plain Stable-Baselines3 model."""
-    card = getattr(agent, "card", None)
-    if not isinstance(card, AgentCard):
-        card = AgentCard(name=spec.name.replace(":", "."), kind="rl", description=type(agent).__name__)
-    return {
-        **card.to_dict(),
-        "config": dict(spec.config),
-        "extra": {**card.extra, "code_sha256": fingerprint(agent, spec)},
-    }
-
-
-def _cannot_play(agent: Any, task: Task) -> str:
-    ask = getattr(agent, "cannot_play", None)
-    if ask is None:
-        return ""
-    env = make_env(task)
-    try:
-        return ask(env)
-    finally:
-        env.close()

@@ -7,47 +7,67 @@ import gymnasium as gym
 from memgym.core.trace import Episode, Recorder
 from memgym.errors import InvalidOperation
 
-__all__ = ["play_episode", "replay_episode", "void"]
+__all__ = ["act_out", "agent_seed", "close_episode", "contains", "play_episode", "replay_episode", "void"]
 
 MAX_STEPS = 10_000_000  # no registered task comes near; a third-party environment might never end
 
 
 def play_episode(agent: Any, env: gym.Env, recorder: Recorder, seed: int, episode: int) -> Episode:
-    """Let an agent play one episode.
+    """Let an agent play one episode in this process.
 
     Args:
-        agent: anything with Stable-Baselines3's `predict`; `memory_nbytes` and `seed` are used where it has
-            them.
+        agent: see `act_out`.
         env: `recorder`, with the agent's own views around it.
         recorder: directly around the task.
         seed: of the episode's stream.
         episode: number in that stream.
 
     Returns:
-        What happened. An exception of the agent, or an action outside the space, ends the episode with
-        `error` set and everything scored 0: it is a result, not a reason to stop or to try again. An
+        What happened; see `act_out` for what ends an episode early.
+    """
+    acted = act_out(agent, env, agent_seed(seed, episode), seed=seed, options={"episode": episode})
+    return close_episode(recorder, *acted)
+
+
+def act_out(agent: Any, env: gym.Env, own_seed: int, **reset: Any) -> tuple[int, str | None]:
+    """Play one episode of an environment to its end.
+
+    Args:
+        agent: anything with Stable-Baselines3's `predict`; `memory_nbytes` and `seed` are used where it has
+            them.
+        env: the task, with the agent's own views around it.
+        own_seed: for the agent's own random source.
+        reset: arguments of the environment's `reset`.
+
+    Returns:
+        The most bytes that the agent remembered, as it says, and what it raised. An exception of the agent, or
+        an action outside the space, ends the episode: it is a result, not a reason to stop or to try again. An
         exception of the environment passes through.
     """
     if callable(getattr(agent, "seed", None)):  # a Stable-Baselines3 model's is a number
-        agent.seed(_agent_seed(seed, episode))
-    observation, _ = env.reset(seed=seed, options={"episode": episode})
-    state, start, done, agent_bytes = None, True, False, 0
-    error: str | None = None
-    while not done and recorder.record.length < MAX_STEPS:
+        agent.seed(own_seed)
+    observation, _ = env.reset(**reset)
+    state, start, agent_bytes = None, True, 0
+    for _ in range(MAX_STEPS):
         try:
             action, state = agent.predict(observation, state=state, episode_start=start, deterministic=True)
             agent_bytes = max(agent_bytes, _memory_nbytes(agent, state))
         except Exception as raised:
-            error = f"{type(raised).__name__}: {raised}"
-            break
+            return agent_bytes, f"{type(raised).__name__}: {raised}"
         try:
             observation, _, terminated, truncated, _ = env.step(action)
         except Exception as raised:
-            if not isinstance(raised, InvalidOperation) and _contains(env.action_space, action):
+            if not isinstance(raised, InvalidOperation) and contains(env.action_space, action):
                 raise
-            error = f"action refused: {raised}"
+            return agent_bytes, f"action refused: {raised}"
+        if terminated or truncated:
             break
-        start, done = False, terminated or truncated
+        start = False
+    return agent_bytes, None
+
+
+def close_episode(recorder: Recorder, agent_bytes: int, error: str | None) -> Episode:
+    """The record of an episode that was played; one with an error is scored 0."""
     record = recorder.close_record()
     record.agent_bytes = agent_bytes
     if error is not None:
@@ -76,14 +96,16 @@ def replay_episode(recorder: Recorder, seed: int, episode: int, actions: list[An
     return recorder.close_record()
 
 
-def _contains(space: gym.Space, action: Any) -> bool:
+def contains(space: gym.Space, action: Any) -> bool:
+    """Whether an action, which may be anything, is in a space."""
     try:
         return bool(space.contains(action))
     except Exception:  # some spaces raise on values far outside
         return False
 
 
-def _agent_seed(seed: int, episode: int) -> int:
+def agent_seed(seed: int, episode: int) -> int:
+    """What the random source of an agent starts from in an episode."""
     return (seed * 1_000_003 + episode) % 2**31
 
 

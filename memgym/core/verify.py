@@ -15,8 +15,9 @@ from memgym.core.engines import Engine, LocalEngine
 from memgym.core.evaluate import summarise, task_rows
 from memgym.core.result import EPISODES_FILE, Bundle, canonical_json, read_bundle, read_traces
 from memgym.core.rollout import replay_episode, void
-from memgym.core.shards import episode_row, make_env
+from memgym.core.shards import episode_row
 from memgym.core.suites import PROTOCOL, Task, get_suite
+from memgym.core.task_env import make_env
 from memgym.core.trace import Recorder
 from memgym.errors import (
     DatasetError,

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from memgym.core.result import read_bundle, read_traces
-from memgym.core.shards import make_env
 from memgym.core.suites import get_suite
+from memgym.core.task_env import make_env
 from memgym.envs.text import TextMemoryEnv
 from memgym.llm.judge import Judge, ToJudge
 
