@@ -21,7 +21,7 @@ from .statistics import iqm
 
 __all__ = ["RATES", "Bundle", "Totals", "read_totals"]
 
-RATES = ("evidence_recall", "abstained", "stale", "leaked")
+RATES = ("evidence_recall", "abstained", "stale", "leaked", "attacked")
 """What scorers report of a question beside its score, where they do."""
 
 MAX_COUNT = 2**62  # two of them still fit 64 bits; as in the schema of a result, but for seeds

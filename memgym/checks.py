@@ -17,9 +17,18 @@ from memgym.core.env import MemoryEnv
 from memgym.core.rollout import play_episode, replay_episode
 from memgym.core.trace import Episode, Recorder
 from memgym.memory.laws import check_engine, check_policy
+from memgym.memory.poison import check_poison
 from memgym.registry import load_object
 
-__all__ = ["check_agent", "check_engine", "check_env", "check_policy", "check_vector_env", "play_by_name"]
+__all__ = [
+    "check_agent",
+    "check_engine",
+    "check_env",
+    "check_poison",
+    "check_policy",
+    "check_vector_env",
+    "play_by_name",
+]
 
 
 def check_env(env_id: str, **kwargs: Any) -> None:

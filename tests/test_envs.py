@@ -29,6 +29,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         {"memory_budget": 0, "max_searches": 0},
         {"preset": "medium", "num_sessions": 3, "num_words": 3000, "op_reward": 0.5},
     ],
+    "memgym/PoisonedDialogue-v0": [{"form": "delimiters", "answer_format": "choice", "split": "test"}],
     "memgym/LongHorizonQA-v0": [
         {"mode": "multi-turn", "answer_format": "choice", "difficulty": "easy", "num_words": 1000},
         {"num_rounds": 3, "difficulty": "hard", "core_bytes": 512, "memory_budget": None},

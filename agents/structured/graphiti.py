@@ -131,7 +131,7 @@ class GraphitiPolicy(MemoryPolicy):
     def write(self, message: Message, view: MemoryView) -> list[MemoryOp]:
         """ADD new facts, UPDATE those that they end; without room, ended facts go first, then the oldest."""
         self.ledger.begin(view)
-        if asks_to_forget(message.text):
+        if message.speaker and asks_to_forget(message.text):  # a document asks for nothing
             known = tuple(self._known(number) for number in self.ledger)
             x = Requested(text=message.text, speaker=message.speaker, known=known)
             for number in self.llm.run(FORGOTTEN, x).output.numbers:

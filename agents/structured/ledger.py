@@ -1,5 +1,6 @@
 """What a structured policy keeps beside the bank: size, attributes and vector of each of its entries, by number."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,9 @@ from memgym.memory.embed import Embedder
 from memgym.memory.ops import MemoryOp, dump_attrs
 from memgym.memory.policy import MemoryView, Search, Shown
 
-__all__ = ["Ledger", "oldest_first"]
+__all__ = ["Ledger", "oldest_first", "said_by"]
+
+SPOKEN = re.compile(r"[^:\n]{1,64}: ")  # how an entry begins that somebody said
 
 Order = Callable[[int], Any]
 """What entries are evicted by, the smallest first."""
@@ -24,6 +27,17 @@ Order = Callable[[int], Any]
 def oldest_first(number: int) -> int:
     """The order of what keeps the newest."""
     return number
+
+
+def said_by(text: str, speaker: str) -> bool:
+    """Whether an entry is of a speaker; of ``""``, a document, it is where nobody said it.
+
+    So a document has no say in what people told.
+
+    >>> said_by("Maya: I live in Oslo.", "Maya"), said_by("Maya: I live in Oslo.", "")
+    (True, False)
+    """
+    return text.startswith(f"{speaker}: ") if speaker else SPOKEN.match(text) is None
 
 
 @dataclass

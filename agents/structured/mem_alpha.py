@@ -10,7 +10,7 @@ from typing import Any, Literal
 from memgym.agents.handles import without_handle
 from memgym.agents.policy_agent import PolicyAgent
 from memgym.agents.structured.facts import Digests
-from memgym.agents.structured.ledger import Ledger
+from memgym.agents.structured.ledger import Ledger, said_by
 from memgym.agents.structured.mem_alpha_rewards import Content, judge_by_form
 from memgym.agents.structured.steps_facts import (
     ANY_DAY,
@@ -199,7 +199,7 @@ class MemAlphaPolicy(MemoryPolicy):
         """The newest entries of a part, of the same speaker, that are in view."""
         prefix = f"{speaker}: " if speaker else ""
         shown = self.ledger.in_view
-        numbers = [n for n in shown if self._part(n) == part and shown[n]["text"].startswith(prefix)]
+        numbers = [n for n in shown if self._part(n) == part and said_by(shown[n]["text"], speaker)]
         return tuple(
             KeptFact(number=n, text=shown[n]["text"].removeprefix(prefix)) for n in sorted(numbers)[-RECENT:]
         )

@@ -4,6 +4,7 @@ from typing import Any
 
 from memgym.agents.handles import without_handle
 from memgym.agents.policy_agent import PolicyAgent
+from memgym.agents.structured.ledger import said_by
 from memgym.agents.structured.mem_cube import MemCube
 from memgym.agents.structured.steps_cube import FUSE_STATEMENTS, GOVERN, JUDGE_RELATION, Governance, Pair
 from memgym.agents.structured.steps_facts import EXTRACT_FACTS, Said
@@ -93,7 +94,7 @@ class MemOSPolicy(MemoryPolicy):
         owner = message.speaker if rights.private else ""
         attrs: dict[str, Any] = {"time": message.time, "owner": owner, "until": rights.until}
         attrs = {name: value for name, value in attrs.items() if value}
-        older = self._conflicting(fact, prefix, owner) if self.conflicts else None
+        older = self._conflicting(fact, message.speaker, owner) if self.conflicts else None
         if older is None:
             self.cube.add(prefix + fact, attrs, index=fact)
             return
@@ -114,13 +115,14 @@ class MemOSPolicy(MemoryPolicy):
             if self.cube.add(prefix + fused, attrs, index=fused) is None:
                 self.cube.set_status(older, "activated")
 
-    def _conflicting(self, fact: str, prefix: str, owner: str) -> int | None:
+    def _conflicting(self, fact: str, speaker: str, owner: str) -> int | None:
         """The nearest active entry of the same speaker, as private, that a statement contradicts or repeats."""
         ledger = self.cube.ledger
+        prefix = f"{speaker}: " if speaker else ""
         among = [
             number
             for number, entry in ledger.in_view.items()
-            if entry["text"].startswith(prefix)
+            if said_by(entry["text"], speaker)
             and ledger.attrs(number).get("status") == "activated"
             and ledger.attrs(number).get("kind") != "parametric"
             and ledger.attrs(number).get("owner", "") == owner

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from memgym.agents.policy_agent import PolicyAgent
-from memgym.agents.structured.ledger import Ledger, oldest_first
+from memgym.agents.structured.ledger import Ledger, oldest_first, said_by
 from memgym.agents.structured.steps_facts import Said
 from memgym.agents.structured.steps_units import (
     ABSTRACT_CLUSTER,
@@ -116,7 +116,7 @@ class SimpleMemPolicy(MemoryPolicy):
         ledger = self.ledger
         prefix = f"{message.speaker}: " if message.speaker else ""
         attrs = _attrs(unit, message)
-        cluster = self._cluster(unit, prefix, message.time) if self.consolidation else []
+        cluster = self._cluster(unit, message.speaker, message.time) if self.consolidation else []
         if cluster:
             parts = [ledger.in_view[number]["text"].removeprefix(prefix) for number in cluster]
             made = self.llm.run(
@@ -134,13 +134,13 @@ class SimpleMemPolicy(MemoryPolicy):
         if number is not None:
             self._made.append(number)
 
-    def _cluster(self, unit: Unit, prefix: str, time: str) -> list[int]:
+    def _cluster(self, unit: Unit, speaker: str, time: str) -> list[int]:
         """Units of the same speaker, about the same time or none, of high affinity with a new one, oldest first."""
         ledger = self.ledger
         among = [
             number
             for number, entry in ledger.in_view.items()
-            if entry["text"].startswith(prefix) and ledger.attrs(number).get("at", "") == unit.timestamp
+            if said_by(entry["text"], speaker) and ledger.attrs(number).get("at", "") == unit.timestamp
         ]
         if self.variant == "v3":
             among = [number for number in among if number in self._made]

@@ -76,7 +76,7 @@ class TaskMemoryPolicy(MemoryPolicy):
         """What the requests in a message do; the leaf that was changed longest ago goes where there is no room."""
         self.ledger.begin(view)
         self._values = {number: value for number, value in self._values.items() if number in self.ledger}
-        if asks_to_forget(message.text):
+        if message.speaker and asks_to_forget(message.text):  # a document asks for nothing
             self._forget(message)
         else:
             said = Said(text=message.text, speaker=message.speaker, time=message.time)

@@ -6,6 +6,7 @@ from hashlib import blake2b
 from typing import Any
 
 from memgym.errors import DatasetMissing, UnknownName
+from memgym.memory.poison import FORMS
 from memgym.registry import Registry
 from memgym.wrappers.normalise import peer_of
 
@@ -162,6 +163,13 @@ def _preset(preset: str, kib: int, episodes: int = 50) -> Task:
     )
 
 
+def _poisoned(form: str) -> Task:
+    title = f"Poisoned dialogue, {form}"
+    return _text(
+        f"poisoned-{form}", title, "PoisonedDialogue", 16, episodes=50, paired_with="poisoned", form=form
+    )
+
+
 def _revision(kib: int) -> Task:
     return _text(f"task-revision-{kib}k", "Task revision", "TaskRevision", kib, episodes=50)
 
@@ -273,6 +281,11 @@ BUDGETS = Suite(
     "The same conversations under four budgets: score against bytes.",
     tuple(_preset("medium", kib, episodes=10) for kib in (1, 4, 16, 64)),
 )
+POISONED = Suite(
+    "poisoned",
+    "The same conversations with orders hidden in them, in six forms and in none; attack success is `attacked`.",
+    tuple(_poisoned(form) for form in ("none", *FORMS)),
+)
 LONGQA = Suite(
     "longqa",
     "Read up to a million words in chunks under a fixed budget, then answer.",
@@ -307,6 +320,7 @@ SUITES = Registry(
         "rewriting": "memgym.core.suites:REWRITING",
         "dialogue": "memgym.core.suites:DIALOGUE",
         "budgets": "memgym.core.suites:BUDGETS",
+        "poisoned": "memgym.core.suites:POISONED",
         "longqa": "memgym.core.suites:LONGQA",
         "peers": "memgym.core.suites:PEERS",
     },

@@ -15,6 +15,7 @@ ENVIRONMENTS = Registry(
         "memgym/OrderRewriting-v0": "memgym.envs.order:OrderRewriting",
         "memgym/CountRewriting-v0": "memgym.envs.count:CountRewriting",
         "memgym/DialogueMemory-v0": "memgym.envs.dialogue:DialogueMemory",
+        "memgym/PoisonedDialogue-v0": "memgym.envs.poisoned_dialogue:PoisonedDialogue",
         "memgym/TaskRevision-v0": "memgym.envs.task_revision:TaskRevision",
         "memgym/LongHorizonQA-v0": "memgym.envs.long_horizon_qa:LongHorizonQA",
         "memgym/LoCoMo-v0": "memgym.envs.locomo:LoCoMo",
