@@ -162,7 +162,7 @@ def play_greedily(model: PPO, episodes: int, seed: int, hide: Sequence[str] = ()
     return _told(scores, by_type, bytes_)
 
 
-def play_agent(name: str, episodes: int = EPISODES) -> dict[str, Any]:
+def play_agent(name: str, episodes: int) -> dict[str, Any]:
     """Scores of one of memgym's agents in the same episodes."""
     agent = make_agent(name)
     recorder = Recorder(gym.make(ENV_ID, disable_env_checker=True, split="test", **TASK))
@@ -238,7 +238,7 @@ def train(config: Config, callbacks: Sequence[BaseCallback] = ()) -> PPO:
     return model.learn(config.total_steps, callback=[ProgressLine(config.total_steps), *callbacks])
 
 
-def run_once(config: Config, episodes: int = EPISODES) -> dict[str, Any]:
+def run_once(config: Config, episodes: int) -> dict[str, Any]:
     """Train one agent; tell its scores and its learning curve."""
     curve, start = Curve(config), time.process_time()
     model = train(config, [curve])
@@ -269,12 +269,12 @@ def run_study(out: Path, conditions: Sequence[str] = tuple(CONDITIONS), config: 
                 raise ValueError(f"{file} is of another configuration or version: choose another --out.")
             continue
         print(f"{condition}, seed {seed}", flush=True)
-        run = {"condition": condition, "seed": seed, **run_once(mine), **made_by}
+        run = {"condition": condition, "seed": seed, **run_once(mine, EPISODES), **made_by}
         write_atomically(file, json.dumps(run).encode() + b"\n")
         print(f"  score {run['eval']['score']}, {run['cpu_seconds']} CPU seconds", flush=True)
     for name in AGENTS:
         if not (file := out / f"{name}.json").is_file():
-            write_atomically(file, json.dumps(play_agent(name)).encode() + b"\n")
+            write_atomically(file, json.dumps(play_agent(name, EPISODES)).encode() + b"\n")
 
 
 def summary(out: Path) -> dict[str, Any]:
