@@ -38,6 +38,7 @@ AGENTS = Registry(
         "mem0": "memgym.agents.structured.mem0:mem0",
         "memory-r1": "memgym.agents.structured.memory_r1:memory_r1",
         "simple-mem": "memgym.agents.structured.simple_mem:simple_mem",
+        "struxgpt": "memgym.agents.structured.struxgpt:struxgpt",
         "tme": "memgym.agents.structured.tme:tme",
         "mem-alpha": "memgym.agents.structured.mem_alpha:mem_alpha",
         "memos": "memgym.agents.structured.memos:memos",
