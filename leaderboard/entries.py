@@ -28,7 +28,7 @@ from .totals import Bundle, Totals, read_totals
 
 __all__ = ["Entry", "entry_of", "read_entry"]
 
-VERSION = "totals/1"  # of what is kept
+VERSION = "totals/2"  # of what is kept
 
 
 @dataclass(frozen=True)
