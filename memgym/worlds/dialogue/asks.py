@@ -6,6 +6,7 @@ follows, and what is out of date, to be forgotten or planted.
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date, timedelta
+from functools import cached_property
 from itertools import combinations
 from typing import Any
 
@@ -187,13 +188,30 @@ class Asks:
         for person in self.cast.speakers:
             for slot in self.words.slots:
                 if slot not in slots:
-                    thread = Thread(0, "fact", person, slot)
-                    yield self._fact("abstention", thread, UNKNOWN)
+                    yield self._unknown[person, slot]
         told = {event.other for event in self._happened(now)}
         for _, asked in self.words["events"]["phrases"]:
             if asked not in told:
                 for person in self.cast.speakers:
-                    yield self._when("abstention", person, asked, UNKNOWN)
+                    yield self._unheard[person, asked]
+
+    @cached_property
+    def _unknown(self) -> dict[tuple[str, str], Ask]:
+        """What can be asked of an attribute that nobody has told: the same after every session."""
+        return {
+            (person, slot): self._fact("abstention", Thread(0, "fact", person, slot), UNKNOWN)
+            for person in self.cast.speakers
+            for slot in self.words.slots
+        }
+
+    @cached_property
+    def _unheard(self) -> dict[tuple[str, str], Ask]:
+        """What can be asked of something that nobody did."""
+        return {
+            (person, asked): self._when("abstention", person, asked, UNKNOWN)
+            for person in self.cast.speakers
+            for _, asked in self.words["events"]["phrases"]
+        }
 
     def _swapped(self, now: Moment) -> Iterator[Ask]:
         about = self._about(now)
