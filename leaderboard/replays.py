@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,8 @@ class Step:
         action: that it took, or its answer.
         ops: memory operations, each with its kind and text.
         note: what came of it.
-        is_question: the text asks.
+        score: of the answer, where the text asks.
+        bank: what changed in the memory bank: by id, what an entry says now, or none where it is gone.
     """
 
     frame: str = ""
@@ -41,7 +42,8 @@ class Step:
     action: str = ""
     ops: tuple[Mapping[str, str], ...] = ()
     note: str = ""
-    is_question: bool = False
+    score: float | None = None
+    bank: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -104,27 +106,43 @@ def _picture(env: Recorder) -> str:
 
 def _transcript(env: Recorder, seed: int, episode: int, actions: Sequence[Any]) -> list[Step]:
     seen, _ = env.start(seed, episode)
-    steps = []
+    steps: list[Step] = []
+    bank: dict[str, str] = {}
     for action in actions:
         after, _, terminated, truncated, info = env.step(action)
-        is_question = "question_score" in info
-        held = f"{info.get('memory_bytes', 0)} B held"
-        score = f"score {info['question_score']:.2f} ({info['question_type']}), " if is_question else ""
-        refused = f", {len(info['refused'])} refused" if info.get("refused") else ""
-        steps.append(
-            Step(
-                speaker=plain(str(seen.get("speaker", "")), 60),
-                text=plain(str(seen.get("text", "")), MAX_TEXT),
-                action=plain(f"answer: {action.get('answer', '')}", MAX_TEXT) if is_question else "",
-                ops=tuple(_operation(op) for op in action.get("ops", ())[:20]),
-                note=score + held + refused,
-                is_question=is_question,
-            )
-        )
+        if len(steps) < MAX_STEPS:  # the rest counts for the score alone
+            before, bank = bank, {entry.id: entry.text for entry in env.unwrapped.bank.get_all()}
+            steps.append(_said_and_done(seen, action, info, _changes(before, bank)))
         seen = after
         if terminated or truncated:
             break
     return steps
+
+
+def _said_and_done(
+    seen: Mapping[str, Any],
+    action: Mapping[str, Any],
+    info: Mapping[str, Any],
+    bank: Mapping[str, str | None],
+) -> Step:
+    score = info.get("question_score")
+    scored = f"score {score:.2f} ({info['question_type']}), " if score is not None else ""
+    refused = f", {len(info['refused'])} refused" if info.get("refused") else ""
+    return Step(
+        speaker=plain(str(seen.get("speaker", "")), 60),
+        text=plain(str(seen.get("text", "")), MAX_TEXT),
+        action=plain(f"answer: {action.get('answer', '')}", MAX_TEXT) if score is not None else "",
+        ops=tuple(_operation(op) for op in action.get("ops", ())[:20]),
+        note=f"{scored}{info.get('memory_bytes', 0)} B held{refused}",
+        score=score,
+        bank=bank,
+    )
+
+
+def _changes(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str | None]:
+    """By id, what an entry says now, or none where it is gone."""
+    changed: dict[str, str | None] = {id: None for id in before if id not in after}
+    return changed | {id: plain(text, MAX_TEXT) for id, text in after.items() if before.get(id) != text}
 
 
 def _operation(op: Mapping[str, Any]) -> dict[str, str]:

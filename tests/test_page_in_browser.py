@@ -5,9 +5,11 @@ import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
+import gymnasium as gym
 import pytest
 
 from memgym.core.evaluate import AgentSpec, plan, run
+from memgym.core.result import read_traces
 from memgym.core.suites import get_suite
 from memgym.core.verify import verify
 from memgym.leaderboard.build import build_site
@@ -420,8 +422,11 @@ def test_scripts_that_are_not_of_the_page_are_blocked_by_its_policy(browser, sit
 def replayed_site(tmp_path_factory):
     root = tmp_path_factory.mktemp("replays")
     suite = get_suite("quickstart+episodes=1")
-    run([plan(AgentSpec(name), suite, root / "results") for name in ("first-cue", "rules")])
-    return build_site(root / "results", root / "site", verify)
+    with pytest.MonkeyPatch.context() as patch:  # without LoCoMo, which takes most of the time
+        patch.setenv("MEMGYM_DATA", str(root))
+        patch.setenv("MEMGYM_CACHE", str(root))
+        run([plan(AgentSpec(name), suite, root / "results") for name in ("first-cue", "rules")])
+        return build_site(root / "results", root / "site", verify)
 
 
 def test_a_maze_is_watched_frame_by_frame(browser, replayed_site):
@@ -450,3 +455,24 @@ def test_a_dialogue_is_read_with_its_memory_operations(browser, replayed_site):
         assert "score" in page.locator(".replay .question .note").first.inner_text()
         page.get_by_role("button", name="Next").click()
         assert page.locator(".replay .now").count() == 1
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_memory_stands_beside_the_dialogue_at_every_step(browser, replayed_site, width):
+    path = next((replayed_site.parent / "replays").glob("rules--*-dialogue-1k.html"))
+    task = next(task for task in get_suite("quickstart").tasks if task.name == "dialogue-1k")
+    env = gym.make(task.env_id, disable_env_checker=True, **task.kwargs).unwrapped
+    (seed, episode), actions = next(read_traces(replayed_site.parents[1] / "results" / "rules", task.name))
+    env.reset(seed=seed, options={"episode": episode})
+    with opened(browser, path, viewport={"width": width, "height": 800}) as page:
+        page.locator("#step").focus()
+        for step, action in enumerate(actions):
+            env.step(action)
+            if step % 10 == 9:  # DELETE and UPDATE come late
+                shown = page.locator("#bank li").all_inner_texts()
+                assert shown == [f"{entry.id} {entry.text}" for entry in env.bank.get_all()]
+                assert page.locator("#after").inner_text() == str(step + 1)
+                assert page.locator(".replay .now").is_visible()
+                assert page.locator("#play").is_visible()
+            page.keyboard.press("ArrowRight")
+        assert page.locator(".replay .right").count() > page.locator(".replay .wrong").count() > 0
