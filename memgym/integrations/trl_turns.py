@@ -33,11 +33,8 @@ from typing import Any, NamedTuple
 
 from memgym.core.arguments import check_integer
 from memgym.core.env import MAX_EPISODE
-from memgym.envs.text import Phase
-from memgym.integrations.trl import MAX_SEED, make_text_env, shown
-from memgym.llm.channels import data_message
-from memgym.memory import as_action
-from memgym.wrappers import TextActions
+from memgym.integrations.text_play import NOOP, TextPlay
+from memgym.integrations.trl import MAX_SEED, make_text_env
 
 __all__ = ["INSTRUCTION", "Generate", "TurnRollouts", "episode_score"]
 
@@ -78,14 +75,12 @@ class Turn(NamedTuple):
 
 @dataclass
 class Rollout:
-    """One play of an episode: prompts and completions by turn, and what came of it."""
+    """One play of an episode: what is said next, and prompts and completions by turn."""
 
-    env: TextActions
-    observation: dict[str, Any]
+    play: TextPlay
+    message: str | None
     prompts: list[list[int]] = field(default_factory=list)
     completions: list[list[int]] = field(default_factory=list)
-    score: float | None = None
-    malformed: int = 0
 
 
 class TurnRollouts:
@@ -125,7 +120,7 @@ class TurnRollouts:
         if "max_searches" in kwargs:
             raise ValueError("a row is a turn, so there is no SEARCH here: leave max_searches out.")
         self._kwargs = {"max_searches": 0, **kwargs}
-        self._asks = make_text_env(env_id, **self._kwargs).reader is None
+        make_text_env(env_id, **self._kwargs)  # what is wrong shows now
 
     def rows(self, seeds: Iterable[int], *, episodes: int = 1) -> list[dict[str, Any]]:
         """Rows of a dataset, one for each turn of each episode, in order; it plays them once to count turns.
@@ -135,18 +130,14 @@ class TurnRollouts:
             episodes: how many of each seed.
         """
         check_integer("episodes", episodes, 1, MAX_EPISODE)
-        env = self._make()
+        play = TextPlay(self.env_id, **self._kwargs)
         rows = []
         for seed in seeds:
-            check_integer("seed", seed, 0, MAX_SEED)
             for episode in range(episodes):
-                observation, _ = env.reset(seed=int(seed), options={"episode": episode})
-                turn = 0
-                while observation["phase"] != Phase.END:
-                    if self._is_turn(observation):
-                        rows.append({"prompt": json.dumps(Turn(int(seed), episode, turn)._asdict())})
-                        turn += 1
-                    observation = env.env.step(as_action())[0]
+                message, turn = play.start(seed, episode), 0
+                while message is not None:
+                    rows.append({"prompt": json.dumps(Turn(int(seed), episode, turn)._asdict())})
+                    message, turn = play.reply(NOOP), turn + 1
         return rows
 
     def __call__(self, prompts: list[Any], trainer: Any) -> dict[str, Any]:
@@ -161,8 +152,14 @@ class TurnRollouts:
         for turn in turns:
             places.append((turn.seed, turn.episode, seen[turn]))
             seen[turn] += 1
-        rollouts = {place: self._start(place[0], place[1]) for place in dict.fromkeys(places)}
+        tokenizer = trainer.processing_class
+        reserved = sorted(set(tokenizer.all_special_tokens))
+        rollouts = {}
+        for seed, episode, number in dict.fromkeys(places):
+            play = TextPlay(self.env_id, reserved=reserved, **self._kwargs)
+            rollouts[seed, episode, number] = Rollout(play, play.start(seed, episode))
         self._play(list(rollouts.values()), trainer)
+        scores = {place: rollout.play.finish() for place, rollout in rollouts.items()}
         rows: dict[str, list[Any]] = {"prompt_ids": [], "completion_ids": [], "score": [], "malformed": []}
         for turn, place in zip(turns, places, strict=True):
             rollout = rollouts[place]
@@ -173,57 +170,27 @@ class TurnRollouts:
                 )
             rows["prompt_ids"].append(rollout.prompts[turn.turn])
             rows["completion_ids"].append(rollout.completions[turn.turn])
-            rows["score"].append(rollout.score)
-            rows["malformed"].append(rollout.malformed)
+            rows["score"].append(scores[place])
+            rows["malformed"].append(rollout.play.malformed)
         return {**rows, "logprobs": None}
 
     # ------------------------------------------------------------------ inside
 
-    def _make(self) -> TextActions:
-        return TextActions(make_text_env(self.env_id, **self._kwargs))
-
-    def _is_turn(self, observation: dict[str, Any]) -> bool:
-        """Whether the model has to say something; a reader answers questions by itself."""
-        if observation["phase"] == Phase.QUESTION:
-            return self._asks
-        return observation["phase"] == Phase.ITEM
-
-    def _start(self, seed: int, episode: int) -> Rollout:
-        env = self._make()
-        observation, _ = env.reset(seed=seed, options={"episode": episode})
-        rollout = Rollout(env, observation)
-        self._go_on(rollout)
-        return rollout
-
-    def _go_on(self, rollout: Rollout) -> None:
-        """Up to the next turn of the model, or to the end."""
-        while rollout.score is None and not self._is_turn(rollout.observation):
-            self._step(rollout, '{"op": "NOOP"}')
-
-    def _step(self, rollout: Rollout, text: str) -> None:
-        rollout.observation, _, terminated, truncated, info = rollout.env.step(text)
-        rollout.malformed = info["malformed"]
-        if terminated or truncated:
-            rollout.score = float(info["score"])
-
     def _play(self, rollouts: Sequence[Rollout], trainer: Any) -> None:
         """Play all to the end, the current turns of all of them generated together."""
         tokenizer = trainer.processing_class
-        reserved = sorted(set(tokenizer.all_special_tokens))
-        while live := [rollout for rollout in rollouts if rollout.score is None]:
-            prompts = [self._render(rollout.observation, tokenizer, reserved) for rollout in live]
+        live = [(rollout, rollout.message) for rollout in rollouts if rollout.message is not None]
+        while live:
+            prompts = [self._render(message, tokenizer) for _, message in live]
             completions = self._generate(trainer, prompts)
-            for rollout, prompt, ids in zip(live, prompts, completions, strict=True):
+            for (rollout, _), prompt, ids in zip(live, prompts, completions, strict=True):
                 rollout.prompts.append(prompt)
                 rollout.completions.append(ids)
-                self._step(rollout, tokenizer.decode(ids, skip_special_tokens=True))
-                self._go_on(rollout)
+                rollout.message = rollout.play.reply(tokenizer.decode(ids, skip_special_tokens=True))
+            live = [(rollout, rollout.message) for rollout, _ in live if rollout.message is not None]
 
-    def _render(self, observation: dict[str, Any], tokenizer: Any, reserved: Sequence[str]) -> list[int]:
-        messages = [
-            {"role": "system", "content": self.instruction},
-            {"role": "user", "content": data_message(shown(observation), reserved).content},
-        ]
+    def _render(self, message: str, tokenizer: Any) -> list[int]:
+        messages = [{"role": "system", "content": self.instruction}, {"role": "user", "content": message}]
         return tokenizer.apply_chat_template(
             messages, add_generation_prompt=True, tokenize=True, return_dict=False
         )
