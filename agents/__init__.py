@@ -40,6 +40,7 @@ AGENTS = Registry(
         "simple-mem": "memgym.agents.structured.simple_mem:simple_mem",
         "struxgpt": "memgym.agents.structured.struxgpt:struxgpt",
         "tme": "memgym.agents.structured.tme:tme",
+        "mem-lora": "memgym.agents.structured.mem_lora:mem_lora",
         "mem-alpha": "memgym.agents.structured.mem_alpha:mem_alpha",
         "memos": "memgym.agents.structured.memos:memos",
         "ppo-lstm": "memgym.agents.ppo_lstm:PPOLSTMAgent",

@@ -20,6 +20,7 @@ def system(
     description: str,
     url: str,
     deviations: str,
+    backend: LLM | None = None,
     **switches: Any,
 ) -> PolicyAgent:
     """The agent of a system over the environment's bank.
@@ -32,9 +33,10 @@ def system(
         description: one sentence: how it remembers.
         url: of the paper.
         deviations: from what is published.
+        backend: where it was made already.
         switches: further arguments that the agent was made with, for its card.
     """
-    backend = make_llm(llm)
+    backend = make_llm(llm) if backend is None else backend
     card = AgentCard(
         name=name,
         kind="scripted" if llm == "rules" else "llm",
