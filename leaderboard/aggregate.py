@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from memgym.core.suites import CANARY
 from memgym.errors import ResultInvalid
 
 from .abilities import ability_members, ability_scores
@@ -92,6 +93,8 @@ def _union_of_tasks(entries: Sequence[Entry]) -> list[Mapping[str, Any]]:
     for entry in sorted(entries, key=lambda entry: -len(entry.header["tasks"])):
         for task in entry.header["tasks"]:
             name = task["name"]
+            if name.endswith(CANARY):  # it tells who may be on the board, and nothing else
+                continue
             _check_was_played(entry, name)
             known, owner = found.setdefault(name, (task, entry))
             for field in ("env_id", "kwargs", "family", "metric"):

@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from memgym.core.protocol import tracks_of
+
 from .board import SCHEMA, AgentResult, Board, Estimate, Standing, Task, TaskResult
 from .formats import csv_cell
 from .totals import RATES
@@ -15,10 +17,16 @@ __all__ = ["to_csv", "to_json"]
 
 def to_json(board: Board, status: Mapping[str, str]) -> str:
     """Everything on the page; `status` says of each agent how far its result was checked."""
-    agents = [{**_fields(agent), "status": status[agent.name]} for agent in board.agents]
+    agents = [
+        {**_fields(agent), "status": status[agent.name], "tracks": _tracks(agent)} for agent in board.agents
+    ]
     value = {"schema": SCHEMA, **_fields(board), "agents": agents}
     text = json.dumps(value, default=_fields, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text + "\n"
+
+
+def _tracks(agent: AgentResult) -> tuple[str, ...]:
+    return tracks_of(agent.card["kind"], agent.memory_max)
 
 
 def _fields(value: Any) -> dict[str, Any]:

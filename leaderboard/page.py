@@ -14,6 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from memgym.core.protocol import RUNGS, TRACKS, tracks_of
 from memgym.core.result import write_atomically
 from memgym.errors import DependencyMissing
 
@@ -50,10 +51,7 @@ except ImportError:
 
 __all__ = ["STATUSES", "render_pages", "write_page"]
 
-STATUSES = {
-    "replayed": "Every action was replayed through the environments and gave the same numbers.",
-    "claimed": "The result is well formed, but was not replayed when this page was built.",
-}
+STATUSES = {name: RUNGS[name] for name in ("replayed", "claimed")}
 RATE_TITLES = {
     "evidence_recall": ("Recall", "fraction of the evidence that the memory held when the question came"),
     "abstained": ("Abstained", "fraction of questions that the agent declined to answer"),
@@ -144,6 +142,8 @@ class _Site:
             "ids": ids,
             "status_titles": STATUSES,
             "rate_titles": RATE_TITLES,
+            "tracks": TRACKS,
+            "tracks_of": tracks_of,
             "style": Markup(self.style),
         }
 

@@ -66,6 +66,8 @@ def first_replays(folder: Path, header: Mapping[str, Any]) -> dict[str, Replay]:
     suite = {task.name: task for task in get_suite(header["suite"]).tasks}
     found = {}
     for name in sorted(suite.keys() & {row["name"] for row in header["tasks"]}):
+        if suite[name].canary:
+            continue
         with suppress(DatasetError, DependencyMissing):
             found[name] = _replay(folder, suite[name])
     return found

@@ -15,6 +15,8 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.envs.registration import load_env_creator
 
+from memgym.core.lines import parse_json
+from memgym.core.protocol import agent_digest, caught_by_canaries
 from memgym.core.result import (
     HEADER_FILE,
     NAME,
@@ -25,7 +27,7 @@ from memgym.core.result import (
     read_timings,
     sha256_file,
 )
-from memgym.core.suites import Task, get_suite
+from memgym.core.suites import CANARY, Task, get_suite
 from memgym.core.verify import verify
 from memgym.errors import ResultInvalid, SubmissionRefused, UnknownName
 
@@ -40,6 +42,9 @@ Rerun = Callable[[Bundle], None]
 MAX_BYTES = 64 << 20  # of a whole bundle, packed
 MAX_STEPS_PER_SECOND = 5e6  # of wall time; the bare environments reach a fifth of it
 MAX_CORES = 4096
+ROUNDS_FILE = (
+    "rounds.json"  # among the submissions: of each beacon, the digests of the agents registered before it
+)
 MIN_DESCRIPTION = 20
 
 
@@ -100,10 +105,12 @@ def check_submission(folder: Path, submissions: Path, rerun: Rerun | None = None
         raise SubmissionRefused(f"the card has a field {min(extra)!r} that no card has.")
     _check_card(card)
     _check_tasks(bundle.header)
+    _check_registration(bundle, submissions)
     _check_is_new(bundle, submissions)
     _check_numbers(bundle, card)
     verify(folder)
     _check_costs(bundle)
+    _check_canaries(bundle, card)
     if card["kind"] == "reference" or card["name"] in (FLOOR, CEILING):
         if rerun is None:
             raise SubmissionRefused(f"{card['name']!r} is a reference; it is played again before it enters.")
@@ -216,7 +223,7 @@ def _check_card(card: Mapping[str, Any]) -> None:
 
 def _check_tasks(header: Mapping[str, Any]) -> None:
     """A whole suite as it stands, or a whole family of it."""
-    if "+" in header["suite"]:
+    if any(not part.startswith("beacon=") for part in header["suite"].split("+")[1:]):
         raise SubmissionRefused(
             f"suite {header['suite']!r} has numbers of its own; submissions play {header['suite'].split('+')[0]!r}."
         )
@@ -240,6 +247,23 @@ def _check_tasks(header: Mapping[str, Any]) -> None:
     ]
     if missing:
         raise SubmissionRefused(f"task {missing[0]!r} of suite {suite.name!r} is missing.")
+
+
+def _check_registration(bundle: Bundle, submissions: Path) -> None:
+    """Seeds from a beacon count where the agent was registered before the beacon was known."""
+    _, is_registered, beacon = bundle.header["suite"].partition("+beacon=")
+    if not is_registered:
+        return
+    path = submissions / ROUNDS_FILE
+    rounds = parse_json(path.read_bytes()) if path.is_file() else {}
+    if beacon not in rounds:
+        raise SubmissionRefused(f"{ROUNDS_FILE} has no round with the beacon {beacon}.")
+    digest = agent_digest(bundle.header["agent"])
+    if digest not in rounds[beacon]:
+        raise SubmissionRefused(
+            f"the agent, {digest}, was not registered before the beacon was known. Whoever changes an agent or its "
+            "card registers it again, for the next round."
+        )
 
 
 def _family(task: Task) -> str:
@@ -275,12 +299,23 @@ def _check_numbers(bundle: Bundle, card: Mapping[str, Any]) -> None:
                 f"task {task['name']!r} is scored by a language model, which ranks nobody."
             )
     for task, totals in read_totals(bundle).items():
-        if totals.errors == sum(totals.sizes):
+        if totals.errors == sum(totals.sizes) and not task.endswith(CANARY):
             raise SubmissionRefused(f"task {task!r}: every episode ended in an error of the agent.")
         if card["setting"] == "closed-book" and card["kind"] != "reference" and totals.memory_max:
             raise SubmissionRefused(
                 f"task {task!r}: an agent of the closed-book setting held {totals.memory_max} bytes of memory."
             )
+
+
+def _check_canaries(bundle: Bundle, card: Mapping[str, Any]) -> None:
+    """Tasks that show nothing, on which only the privileged do better than chance."""
+    scores: dict[str, list[float]] = {}
+    for row in bundle.episodes:
+        scores.setdefault(row["task"], []).append(row["score"])
+    if not card["privileged"] and (
+        reason := caught_by_canaries(get_suite(bundle.header["suite"]).tasks, scores)
+    ):
+        raise SubmissionRefused(f"{reason}.")
 
 
 def _check_costs(bundle: Bundle) -> None:

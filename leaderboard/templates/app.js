@@ -5,7 +5,7 @@
   const table = $("#agents");
   const rows = [...table.tBodies[0].rows];
   const heads = $$("thead th", table);
-  const fields = { q: $("#search"), setting: $("#setting"), kind: $("#kind"), chart: $("#chart-task"), profile: $("#profile-set") };
+  const fields = { q: $("#search"), track: $("#track"), setting: $("#setting"), kind: $("#kind"), chart: $("#chart-task"), profile: $("#profile-set") };
   const boxes = $$("#columns input");
   const usual = boxes.map((box) => box.checked);
 
@@ -13,14 +13,15 @@
   function filter() {
     const words = fields.q.value.toLowerCase().split(/\s+/).filter(Boolean);
     const has = (row, name) => !fields[name].value || row.dataset[name] === fields[name].value;
-    const eligible = rows.filter((row) => has(row, "setting") && has(row, "kind"));
+    const eligible = rows.filter((row) => has(row, "setting") && has(row, "kind")
+      && (!fields.track.value || row.dataset.tracks.split(" ").includes(fields.track.value)));
     const shown = new Set();
     for (const row of rows) {
       row.hidden = !eligible.includes(row) || !words.every((word) => row.dataset.text.includes(word));
       if (!row.hidden) shown.add(row.dataset.name);
     }
     for (const row of $$("#map tbody tr")) row.hidden = !shown.has(row.dataset.name);
-    const isFiltered = words.length || fields.setting.value || fields.kind.value;
+    const isFiltered = words.length || fields.track.value || fields.setting.value || fields.kind.value;
     $("#found").textContent = isFiltered ? `${shown.size} of ${rows.length} agents shown; ranks are among all` : "";
   }
 
@@ -68,7 +69,7 @@
     if (set) memgymProfile.draw($("#profiles figure"), set, data.kinds);
   };
 
-  for (const name of ["q", "setting", "kind"]) fields[name].addEventListener("input", () => { filter(); remember(); });
+  for (const name of ["q", "track", "setting", "kind"]) fields[name].addEventListener("input", () => { filter(); remember(); });
   for (const box of boxes) box.addEventListener("change", () => { arrange(); remember(); });
   table.addEventListener("sorted", remember);
   fields.chart.addEventListener("change", () => { drawChart(); remember(); });

@@ -38,6 +38,12 @@ def evaluate(
     budget: Annotated[
         int | None, typer.Option(help="Bytes of the memory bank in text tasks, instead of the suite's.")
     ] = None,
+    beacon: Annotated[
+        str,
+        typer.Option(
+            help="Public beacon of a registered round, 64 hexadecimal digits: seeds follow from it."
+        ),
+    ] = "",
     workers: WorkersOption = None,
     engine: EngineOption = "local",
     address: AddressOption = None,
@@ -67,6 +73,11 @@ def evaluate(
         raise typer.BadParameter(f"--out is a folder, and {out} is a file.")
     player = read_engine(engine, workers, address)
     chosen = get_suite(suite).resized(episodes, seeds, budget)
+    if beacon:
+        try:
+            chosen = chosen.registered(beacon)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
     console = Console()
     plans = [core.plan(spec, chosen, out) for spec in read_agents(agents)]
     for task in chosen.tasks:

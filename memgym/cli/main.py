@@ -9,6 +9,7 @@ from memgym.cli.judge import judge
 from memgym.cli.leaderboard import app as leaderboard
 from memgym.cli.listing import list_names
 from memgym.cli.play import play
+from memgym.cli.register import register
 from memgym.cli.submit import submit
 from memgym.cli.train import plot, train
 from memgym.cli.verify import verify
@@ -28,6 +29,7 @@ app.command("plot")(plot)
 app.command("evaluate")(evaluate)
 app.command("compare")(compare)
 app.command("verify")(verify)
+app.command("register")(register)
 app.command("submit")(submit)
 app.command("judge")(judge)
 app.add_typer(data, name="data")

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from memgym.core import evaluate
+from memgym.core.protocol import tracks_of
 from memgym.core.result import read_bundle
 from memgym.core.suites import get_suite
 from memgym.errors import SubmissionRefused
@@ -39,8 +40,12 @@ def submit(
     console = Console(soft_wrap=True, highlight=False)
     if check_only:
         bundle = load_object("memgym.leaderboard.submission:check_submission")(result, to, play_again)
-        name = escape(bundle.header["agent"]["name"])
-        console.print(f"[green]good[/green] {name}: {len(bundle.episodes)} episodes replayed.")
+        card = bundle.header["agent"]
+        most = max(row["bank_bytes"] + row["agent_bytes"] for row in bundle.episodes)
+        console.print(
+            f"[green]good[/green] {escape(card['name'])}: {len(bundle.episodes)} episodes replayed. "
+            f"Setting {card['setting']}; tracks {', '.join(tracks_of(card['kind'], most))} (at most {most:,} bytes)."
+        )
         return
     place = load_object("memgym.leaderboard.submission:submit")(result, to, play_again)
     console.print(f"[green]submitted[/green] {escape(str(place))}")

@@ -31,6 +31,7 @@ from memgym.core.channel import Channel, MessageTooLong
 from memgym.core.env import MemoryEnv
 from memgym.core.lines import MAX_LINE_BYTES, parse_json
 from memgym.core.rollout import MAX_STEPS, agent_seed, close_episode, contains
+from memgym.core.suites import Task
 from memgym.core.trace import Episode, Recorder
 from memgym.errors import AgentFailed, InvalidOperation
 
@@ -66,7 +67,7 @@ class Seat:
         self.name, self.config, self.step_seconds = name, dict(config), step_seconds
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: Channel | None = None
-        self._task: Any = None
+        self._task: Task | None = None
         self._seated = False  # whether the process knows the task
         self._card: dict[str, Any] = {}
         self._used: dict[str, int] = {}  # by this process
@@ -106,7 +107,7 @@ class Seat:
             raise AgentFailed(f"agent {self.name!r} cannot be made: {lost}") from None
         return self._card
 
-    def cannot_play(self, task: Any) -> str:
+    def cannot_play(self, task: Task) -> str:
         """Why the agent cannot play a task, in its own words; ``""`` where it can.
 
         Raises:
@@ -114,7 +115,7 @@ class Seat:
         """
         self.card()
         try:
-            return str(self._ask("cannot play", task))[:500]
+            return str(self._ask("cannot play", _shown(task)))[:500]
         except _Lost as lost:
             raise AgentFailed(
                 f"agent {self.name!r} cannot say whether it plays {task.name!r}: {lost}"
@@ -127,9 +128,9 @@ class Seat:
 
     # ------------------------------------------------------------------ playing
 
-    def sit_down(self, task: Any) -> None:
+    def sit_down(self, task: Task) -> None:
         """Name the task that the next episodes are of."""
-        self._task, self._seated = task, False
+        self._task, self._seated = _shown(task), False
 
     def play_episode(self, recorder: Recorder, seed: int, episode: int) -> Episode:
         """Let the agent play one episode; as `memgym.core.rollout.play_episode`, to the same bytes.
@@ -289,6 +290,11 @@ def _step(recorder: Recorder, action: Any) -> tuple[Any, Any, bool, bool, dict[s
         if contains(recorder.action_space, action):
             raise
         raise InvalidOperation(str(error)) from None
+
+
+def _shown(task: Task) -> Task:
+    """What an agent is told of a task: its environment and arguments, as they are without beacon and canaries."""
+    return Task("", "", task.env_id, task.kwargs)
 
 
 def _public(info: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,17 @@ from memgym.core.task_env import make_env
 from memgym.core.trace import Episode, Recorder
 from memgym.registry import load_object
 
-__all__ = ["AgentSpec", "Player", "card_of", "dismiss", "introduced", "seated", "usage_of", "why_not", "wrapped"]
+__all__ = [
+    "AgentSpec",
+    "Player",
+    "card_of",
+    "dismiss",
+    "introduced",
+    "seated",
+    "usage_of",
+    "why_not",
+    "wrapped",
+]
 
 OWN = "memgym."
 

@@ -1,5 +1,7 @@
 """Suites: named lists of tasks with exact arguments, and the seeds of the protocol."""
 
+import hmac
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
@@ -10,10 +12,13 @@ from memgym.memory.poison import FORMS
 from memgym.registry import Registry
 from memgym.wrappers.normalise import peer_of
 
-__all__ = ["PROTOCOL", "SUITES", "Suite", "Task", "get_suite", "reserved_seeds"]
+__all__ = ["CANARY", "PROTOCOL", "SUITES", "Suite", "Task", "get_suite", "reserved_seeds"]
 
 PROTOCOL = "2026.1"
 MAX_EPISODES, MAX_SEEDS = 1_000_000, 10_000  # of a task
+BEACON = re.compile(r"[0-9a-f]{64}")  # 32 bytes that nobody could know before
+CANARY = "-canary"  # ends the name of a task that shows nothing
+CANARY_EPISODES = 40
 LIMITS = {"episodes": MAX_EPISODES, "seeds": MAX_SEEDS, "budget": 1 << 40}  # what `Suite.resized` takes
 
 
@@ -32,6 +37,8 @@ class Task:
         dataset: needed dataset, ``""`` for none.
         paired_with: name of the task whose seeds it shares, so that their episodes can be compared pair by pair;
             ``""`` for seeds of its own.
+        beacon: what its seeds are derived from beside its name; ``""`` for the reserved seeds.
+        canary: whether every observation is blank, so that an honest agent is at chance.
     """
 
     name: str
@@ -42,6 +49,8 @@ class Task:
     num_seeds: int = 1
     dataset: str = ""
     paired_with: str = ""
+    beacon: str = ""
+    canary: bool = False
 
     def missing(self) -> str:
         """Why the task cannot be played on this machine; ``""`` where it can."""
@@ -94,10 +103,42 @@ class Suite:
             tasks = [replace(task, num_seeds=num_seeds) for task in tasks]
         if budget is not None:
             tasks = [_with_budget(task, budget) for task in tasks]
-        base, *parts = self.name.split("+")
-        numbers = dict(part.split("=") for part in parts) | given
-        suffix = "".join(f"+{key}={numbers[key]}" for key in LIMITS if key in numbers)
-        return replace(self, name=base + suffix, tasks=tuple(tasks))
+        return replace(self, name=_name(self.name, given), tasks=tuple(tasks))
+
+    def registered(self, beacon: str) -> "Suite":
+        """The same suite with seeds that follow from a public beacon, and with canaries beside its control tasks.
+
+        Args:
+            beacon: 64 hexadecimal digits, published after the agents that play it were registered.
+
+        Raises:
+            ValueError: it is not of this form.
+        """
+        if not BEACON.fullmatch(beacon):
+            raise ValueError(f"a beacon is 64 hexadecimal digits in lower case, not {beacon[:80]!r}.")
+        tasks = [replace(task, beacon=beacon) for task in self.tasks if not task.canary]
+        blank = [
+            replace(
+                task,
+                name=task.name + CANARY,
+                title=f"{task.title}, nothing shown",
+                episodes=CANARY_EPISODES,
+                num_seeds=1,
+                canary=True,
+            )
+            for task in tasks
+            if task.kwargs.get("split")
+            and "memory_budget" not in task.kwargs  # of control tasks chance is known
+        ]
+        return replace(self, name=_name(self.name, {"beacon": beacon}), tasks=(*tasks, *blank))
+
+
+def _name(name: str, given: Mapping[str, Any]) -> str:
+    """The name of a suite with other numbers; those that it has already stay."""
+    base, *parts = name.split("+")
+    values: dict[str, Any] = dict(part.split("=") for part in parts)
+    values |= given
+    return base + "".join(f"+{key}={values[key]}" for key in (*LIMITS, "beacon") if key in values)
 
 
 def _with_budget(task: Task, budget: int) -> Task:
@@ -109,10 +150,19 @@ def _with_budget(task: Task, budget: int) -> Task:
 
 
 def reserved_seeds(task: Task, protocol: str = PROTOCOL) -> list[int]:
-    """The protocol's seeds of a task: derived from its name, not chosen, and the same for everybody."""
+    """The protocol's seeds of a task: derived from its name, not chosen, and the same for everybody.
+
+    With a beacon they are 63 bits of HMAC-SHA256 under it, so that nobody knew them before it was published.
+    """
     seeds, name = [], task.paired_with or task.name
+    if task.canary:
+        name = task.name
     for number in range(task.num_seeds):
-        digest = blake2b(f"{protocol}/{task.env_id}/{name}/{number}".encode(), digest_size=4).digest()
+        message = f"{protocol}/{task.env_id}/{name}/{number}".encode()
+        if task.beacon:
+            digest = hmac.digest(bytes.fromhex(task.beacon), message, "sha256")[:8]
+        else:
+            digest = blake2b(message, digest_size=4).digest()
         seeds.append(int.from_bytes(digest, "little") >> 1)
     return seeds
 
@@ -331,6 +381,8 @@ SUITES = Registry(
 def get_suite(name: str) -> Suite:
     """The suite of a registered name, or of the name that `Suite.resized` gave: ``"quickstart+episodes=2"``.
 
+    ``"rewriting+beacon=..."`` is what `Suite.registered` gave.
+
     Only registered names are followed, so that a name in a stranger's file imports nothing new.
 
     Raises:
@@ -341,12 +393,19 @@ def get_suite(name: str) -> Suite:
         raise UnknownName(f"{base!r} is not the name of a registered suite.")
     suite = SUITES.resolve(base)
     numbers: dict[str, int] = {}
+    beacon = ""
     for part in parts:
         key, _, value = part.partition("=")
+        if key == "beacon" and not beacon and BEACON.fullmatch(value):
+            beacon = value
+            continue
         if key not in LIMITS or key in numbers or not value.isdecimal() or len(value) > 20:
-            raise UnknownName(f"{part[:80]!r} in the suite's name is none of {', '.join(LIMITS)}=NUMBER.")
+            raise UnknownName(
+                f"{part[:80]!r} in the suite's name is none of {', '.join(LIMITS)}=NUMBER and beacon=64 digits."
+            )
         numbers[key] = int(value)
     try:
-        return suite.resized(numbers.get("episodes"), numbers.get("seeds"), numbers.get("budget"))
+        suite = suite.resized(numbers.get("episodes"), numbers.get("seeds"), numbers.get("budget"))
+        return suite.registered(beacon) if beacon else suite
     except ValueError as error:
         raise UnknownName(f"no suite {name!r}: {error}") from None

@@ -5,6 +5,7 @@ from typing import Any
 import gymnasium as gym
 
 from memgym.core.suites import Task
+from memgym.wrappers.canary import Canary
 from memgym.wrappers.normalise import make_peer, peer_of
 
 __all__ = ["family_of", "make_env"]
@@ -18,7 +19,8 @@ def make_env(task: Task) -> gym.Env:
     """
     if peer := peer_of(task.env_id):
         return make_peer(peer, task.env_id, **task.kwargs)
-    return gym.make(task.env_id, disable_env_checker=True, **task.kwargs)
+    env = gym.make(task.env_id, disable_env_checker=True, **task.kwargs)
+    return Canary(env) if task.canary else env
 
 
 def family_of(env: gym.Env) -> Any:
