@@ -10,8 +10,8 @@ scores differ by what is in the bank. PPO learns with a reward for operations (`
 counts; it trains on the train split and is judged on the test split, whose names, values, sentences and small talk
 it has never seen, by its greedy policy.
 
-Beside it: the same training with the bank hidden from the policy, or both bank and text, and what memgym's agents
-score in the same episodes under the same budget. Interrupt it and call it again, and it goes on with the next run.
+Beside it: the same training with the bank hidden from the policy, and what memgym's agents score in the same episodes
+under the same budget. Interrupt it and call it again, and it goes on with the next run.
 """
 
 import argparse
@@ -68,12 +68,7 @@ TASK: Mapping[str, Any] = {
 }
 NUM_SLOTS, TEXT_TOKENS, VOCAB_SIZE = 6, 16, 8192
 SEEDS = (0, 1, 2, 3, 4)
-BANK = ("memory", "filled")
-CONDITIONS: dict[str, dict[str, Any]] = {
-    "memory": {},
-    "hidden": {"hide": BANK},
-    "blind": {"hide": (*BANK, "text")},
-}
+CONDITIONS: dict[str, dict[str, Any]] = {"memory": {}, "hidden": {"hide": ("memory", "filled")}}
 AGENTS = ("recency", "rules", "add-all-bm25", "closed-book")
 EPISODES = 200  # of the test split, for each reported score: 0 to 199 of seed 0
 CURVE_EPISODES = 20
@@ -305,11 +300,7 @@ def summary(out: Path) -> dict[str, Any]:
 
 def plot(study: dict[str, Any]) -> bytes:
     """The learning curves as a PNG: a line for each seed, a colour for each condition, the agents as levels."""
-    looks = {
-        "blind": ("#E69F00", "PPO, bank and text hidden"),
-        "hidden": ("#7A4FA3", "PPO, bank hidden"),
-        "memory": ("#0072B2", "PPO"),
-    }
+    looks = {"hidden": ("#7A4FA3", "PPO, bank hidden"), "memory": ("#0072B2", "PPO")}
     figure = Figure(figsize=(7, 4), dpi=150, layout="constrained")
     axes = figure.subplots()
     for condition, (colour, label) in looks.items():
