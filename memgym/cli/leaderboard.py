@@ -7,10 +7,11 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from memgym.cli.engine import WorkersOption, read_engine
 from memgym.cli.progress import progress
 from memgym.cli.submit import play_again
 from memgym.core.result import find_bundles
-from memgym.core.verify import verify as replay
+from memgym.core.verified import verify_once
 from memgym.datasets.base import cache_dir
 from memgym.registry import load_object
 
@@ -28,8 +29,11 @@ def build(
     no_verify: Annotated[
         bool, typer.Option("--no-verify", help="Skip the replay; the page then says 'claimed'.")
     ] = False,
+    workers: WorkersOption = None,
 ) -> None:
     """Verify all results, aggregate them and write a page that works without a network.
+
+    What this machine has verified before, the same bytes with the same code, is not replayed again.
 
     [dim]Examples:[/dim]
 
@@ -39,16 +43,25 @@ def build(
     """
     build_site = load_object("memgym.leaderboard.build:build_site")
     total = len(find_bundles(results))
-    done = 0
+    done = replayed = 0
+    kept, engine = cache_dir() / "leaderboard", read_engine("local", workers, None)
     with progress("verifying results") as report:
 
         def check(folder: Path) -> None:
-            nonlocal done
-            replay(folder)
+            nonlocal done, replayed
+            replayed += verify_once(
+                folder,
+                kept,
+                lambda episode, episodes: report(done, total, f"{folder.name}: {episode:,} of {episodes:,}"),
+                engine,
+            )
             done += 1
             report(done, total, folder.name)
 
-        index = build_site(results, out, None if no_verify else check, cache_dir() / "leaderboard")
+        index = build_site(results, out, None if no_verify else check, kept)
+    if not no_verify:
+        known = "" if replayed == total else f", {total - replayed} verified here before"
+        Console().print(f"{replayed} replayed{known}.", highlight=False)
     Console().print(f"Page: {index.resolve().as_uri()}", soft_wrap=True, highlight=False)
 
 
