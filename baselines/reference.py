@@ -15,7 +15,7 @@ from typing import Any
 
 from memgym.core.result import find_bundles, read_bundle, write_atomically
 
-__all__ = ["as_markdown", "as_table", "compare", "expected_file", "main", "summary"]
+__all__ = ["as_markdown", "as_table", "as_type_table", "compare", "expected_file", "main", "summary"]
 
 EXPECTED = Path(__file__).parent / "expected"
 COMMAND = "memgym evaluate --agents {agents} --suite {suite} --out results/{suite}"
@@ -84,6 +84,21 @@ def as_table(reference: dict[str, Any]) -> str:
     return as_markdown(["task", *(f"`{name}`" for name in agents)], rows)
 
 
+def as_type_table(reference: dict[str, Any], task: str) -> str:
+    """Scores of one task by question type as a Markdown table, a row for each type and a column for each agent."""
+    played = {
+        name: agent["tasks"][task]["question_types"]
+        for name, agent in reference["agents"].items()
+        if task in agent["tasks"]
+    }
+    types = sorted({name for scores in played.values() for name in scores})
+    rows = [
+        [name, *(f"{scores[name]:.3f}" if name in scores else "–" for scores in played.values())]
+        for name in types
+    ]
+    return as_markdown(["question type", *(f"`{name}`" for name in played)], rows)
+
+
 def _cell(reference: dict[str, Any], agent: str, task: str) -> str:
     row = reference["agents"][agent]["tasks"].get(task)
     return f"{row['score']:.3f} ({row['memory_bytes']:,.0f} B)" if row else "–"
@@ -103,11 +118,15 @@ def main() -> int:
     parser.add_argument("results", type=Path, help="folder of result bundles of one suite")
     parser.add_argument("--write", action="store_true", help="make these the reference results")
     parser.add_argument("--table", action="store_true", help="print the results as a Markdown table")
+    parser.add_argument("--types", metavar="TASK", help="print a task's scores by question type likewise")
     options = parser.parse_args()
     found = summary(options.results)
     file = expected_file(found["suite"])
     if options.table:
         print(as_table(found))
+        return 0
+    if options.types:
+        print(as_type_table(found, options.types))
         return 0
     if options.write:
         write_atomically(file, json.dumps(found, indent=1).encode() + b"\n")
