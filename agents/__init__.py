@@ -35,6 +35,7 @@ AGENTS = Registry(
         "compass-mem": "memgym.agents.structured.compass_mem:compass_mem",
         "graphiti": "memgym.agents.structured.graphiti:graphiti",
         "hg-mem": "memgym.agents.structured.hg_mem:hg_mem",
+        "l2mac": "memgym.agents.structured.l2mac:l2mac",
         "mem0": "memgym.agents.structured.mem0:mem0",
         "memory-r1": "memgym.agents.structured.memory_r1:memory_r1",
         "simple-mem": "memgym.agents.structured.simple_mem:simple_mem",
