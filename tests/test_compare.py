@@ -161,7 +161,7 @@ def options(out: Path, *more: str, agents: str = ",".join(AGENTS)) -> list[str]:
         "--budgets",
         "8KiB,512,2KiB",
     ]
-    return [*given, "--episodes", "4", "--workers", "1", "--out", str(out), *more]
+    return [*given, "--episodes", "3", "--workers", "1", "--out", str(out), *more]
 
 
 @pytest.fixture(scope="module")
@@ -276,6 +276,16 @@ def test_agents_that_played_other_episodes_are_not_compared(played: Path, tmp_pa
     }
     with pytest.raises(ResultInvalid, match="different tasks or episodes"):
         budget_curves(others)
+
+
+def test_what_language_models_cost_is_counted_for_a_question(tmp_path: Path) -> None:
+    code, text = run(*options(tmp_path / "out", "--episodes", "1", agents="tme,recency"))
+    assert code == 0, text
+    (panel,) = budget_curves(folders(tmp_path / "out")).panels
+    costs = {curve.agent: [point.cost for point in curve.points] for curve in panel.curves}
+    assert all(cost.calls is not None and cost.calls > 1 and cost.tokens == 0 for cost in costs["tme"])
+    assert all(cost.calls is None and cost.tokens is None for cost in costs["recency"]), "it asks nobody"
+    assert all(cost.cpu_s > 0 for of_agent in costs.values() for cost in of_agent)
 
 
 @pytest.mark.parametrize(

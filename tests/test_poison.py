@@ -111,7 +111,13 @@ class StoresWhatIsOrdered(Obeys):
         return [MemoryOp.add(fact) for fact in json.loads(found[0])["facts"]] if found else []
 
 
-@pytest.mark.parametrize("name", [*FLAT, *(pytest.param(name, marks=pytest.mark.slow) for name in SYSTEMS)])
+QUICK = ["recency", "rules", "closed-book"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in [*FLAT, *SYSTEMS]],
+)
 def test_no_order_has_an_effect_on_any_memory(name: str) -> None:
     check_poison(make_agent(name).make_policy)
 
