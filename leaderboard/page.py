@@ -42,6 +42,7 @@ from .formats import (
 )
 from .replays import Replay
 from .totals import RATES
+from .training import CURVE, training_plot
 
 try:
     from jinja2 import Environment, FunctionLoader, StrictUndefined
@@ -207,6 +208,8 @@ class _Site:
             ("common.js",),
             root="../",
             agent=agent,
+            training=training_plot(agent.card),
+            also={key: value for key, value in agent.card["extra"].items() if key != CURVE},
             sets={title: standing_in(agent, key) for key, title in sets_of(self.board).items()},
             command=_command(agent),
             replays=replays,

@@ -108,12 +108,13 @@ def _picture(env: Recorder) -> str:
 
 def _transcript(env: Recorder, seed: int, episode: int, actions: Sequence[Any]) -> list[Step]:
     seen, _ = env.start(seed, episode)
+    task: Any = env.unwrapped
     steps: list[Step] = []
     bank: dict[str, str] = {}
     for action in actions:
         after, _, terminated, truncated, info = env.step(action)
         if len(steps) < MAX_STEPS:  # the rest counts for the score alone
-            before, bank = bank, {entry.id: entry.text for entry in env.unwrapped.bank.get_all()}
+            before, bank = bank, {entry.id: entry.text for entry in task.bank.get_all()}
             steps.append(_said_and_done(seen, action, info, _changes(before, bank)))
         seen = after
         if terminated or truncated:

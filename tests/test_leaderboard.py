@@ -510,7 +510,7 @@ def hostile():
         licence=HOSTILE,
         authors=(HOSTILE,),
         config={HOSTILE: HOSTILE},
-        extra={"note": HOSTILE},
+        extra={"note": HOSTILE, "training_curve": [[1, 0.0], [2, HOSTILE]]},
     )
     bundle.header["tasks"][0]["title"] = HOSTILE
     return aggregate([bundle])

@@ -15,6 +15,7 @@ from torch import Tensor
 from memgym.agents.nn.module import State
 from memgym.agents.ppo.actions import Categoricals
 from memgym.agents.ppo.blueprint import Blueprint
+from memgym.agents.ppo.curve import TrainingCurve
 from memgym.agents.ppo.errors import ObservationInvalid
 from memgym.agents.ppo.observations import Flattener
 from memgym.agents.ppo.pretraining import Pretraining
@@ -46,6 +47,7 @@ class MemoryAgent(Agent):
         self.observation_space = blueprint.observation_space
         self.action_space = blueprint.action_space
         self.num_timesteps = 0
+        self.training_curve = TrainingCurve()
         self.pretraining: Pretraining | None = None
         self.files: tuple[Path, ...] = ()
         self._flattener = Flattener(blueprint.observation_space)
@@ -70,6 +72,8 @@ class MemoryAgent(Agent):
             "seed": plan.seed,
             "n_envs": plan.n_envs,
         }
+        if self.training_curve.points:
+            extra["training_curve"] = [list(point) for point in self.training_curve.points]
         if plan.aux_sizes:
             extra["privileged_training_targets"] = list(plan.aux_sizes)
         if slots:

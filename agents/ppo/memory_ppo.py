@@ -15,6 +15,7 @@ from memgym.agents.ppo.agent import MemoryAgent
 from memgym.agents.ppo.blueprint import MAX_SEED, Blueprint
 from memgym.agents.ppo.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from memgym.agents.ppo.collector import Collector, StepReport
+from memgym.agents.ppo.curve import TrainingCurve
 from memgym.agents.ppo.environments import env_id, make_vector_env, memory_actions_of
 from memgym.agents.ppo.forgetting import InputForgetting
 from memgym.agents.ppo.pretraining import Pretraining, pretrain_policy
@@ -283,11 +284,12 @@ class MemoryPPO(MemoryAgent):
         ent_coef = value_at(settings.ent_coef, progress)
         measured = self._updater.update(self._rollout, learning_rate, ent_coef)
         self.num_updates += 1
+        recent = [] if self._collector is None else self._collector.recent.returns
+        self.training_curve = self.training_curve.add(self.num_updates, self.num_timesteps, recent)
         if self._forgetting is not None:
             self._forgetting.apply(self.num_updates, self._updater.optimizer)
         self._mark = self._make_mark()
-        return {
-            **measured,
+        return measured | {
             "learning_rate": learning_rate,
             "ent_coef": ent_coef,
             "n_updates": self.num_updates,
@@ -296,7 +298,8 @@ class MemoryPPO(MemoryAgent):
     def _make_mark(self) -> Mark:
         """What `save` writes: the end of the last update, from which a run can go on exactly."""
         position = None if self._collector is None else self._collector.position()
-        return Mark(self.num_timesteps, self.num_updates, self._training_stream.position, position)
+        stream = self._training_stream.position
+        return Mark(self.num_timesteps, self.num_updates, self.training_curve, stream, position)
 
     def _ready_collector(self, env: VectorEnv, is_new: bool) -> Collector:
         """The collector, with the environments where training is to go on."""
@@ -317,7 +320,7 @@ class MemoryPPO(MemoryAgent):
             self._collector = collector
         collector, mark = self._collector, self._resume_from
         if is_new:
-            self.num_timesteps = self.num_updates = 0
+            self.num_timesteps, self.num_updates, self.training_curve = 0, 0, TrainingCurve()
             collector.start(self.blueprint.seed)
         elif mark is not None and mark.position is not None and can_replay(env):
             collector.go_to(mark.position)
@@ -444,7 +447,7 @@ class MemoryPPO(MemoryAgent):
         if not isinstance(training, dict):
             raise WeightsInvalid("'training' is missing from the checkpoint's JSON file.")
         mark = mark_from_tensors(training, tensors, self.policy, self.n_envs, self.device)
-        self.num_timesteps, self.num_updates = mark.num_timesteps, mark.num_updates
+        self.num_timesteps, self.num_updates, self.training_curve = mark[:3]
         self._training_stream.position = mark.stream
         self._resume_from, self.files = mark, checkpoint.files
         self.pretraining = Pretraining.from_json(checkpoint.content.get("pretraining"))

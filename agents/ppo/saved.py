@@ -9,6 +9,7 @@ from torch import Tensor
 
 from memgym.agents.ppo.blueprint import MAX_SEED, Blueprint
 from memgym.agents.ppo.collector import Position, Recent
+from memgym.agents.ppo.curve import TrainingCurve
 from memgym.agents.ppo.policy import MemoryPolicy
 from memgym.agents.ppo.resume import EpisodeLog
 from memgym.agents.ppo.stochastic import RandomStream
@@ -34,12 +35,14 @@ class Mark(NamedTuple):
     Attributes:
         num_timesteps: environment steps so far.
         num_updates: updates so far.
+        curve: how it went.
         stream: of the random numbers.
         position: of the environments; None before the first step.
     """
 
     num_timesteps: int
     num_updates: int
+    curve: TrainingCurve
     stream: list[Tensor]
     position: Position | None
 
@@ -125,7 +128,11 @@ def restore_optimizer(
 
 def mark_to_tensors(mark: Mark) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """A mark as JSON-like values and tensors."""
-    content: dict[str, Any] = {"num_timesteps": mark.num_timesteps, "num_updates": mark.num_updates}
+    content: dict[str, Any] = {
+        "num_timesteps": mark.num_timesteps,
+        "num_updates": mark.num_updates,
+        "curve": mark.curve.to_json(),
+    }
     tensors = {f"stream/{i}": state for i, state in enumerate(mark.stream)}
     if (position := mark.position) is not None:
         content["env_seed"] = position.log.seed
@@ -166,7 +173,7 @@ def mark_from_tensors(
         position = None
         if "env_seed" in content:
             position = _read_position(content["env_seed"], tensors, policy, num_envs, device)
-        return Mark(steps, updates, stream, position)
+        return Mark(steps, updates, TrainingCurve.from_json(content.get("curve")), stream, position)
     except KeyError as error:
         raise WeightsInvalid(f"{error.args[0]!r} is missing from the checkpoint.") from error
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:
