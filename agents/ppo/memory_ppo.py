@@ -289,11 +289,8 @@ class MemoryPPO(MemoryAgent):
         if self._forgetting is not None:
             self._forgetting.apply(self.num_updates, self._updater.optimizer)
         self._mark = self._make_mark()
-        return measured | {
-            "learning_rate": learning_rate,
-            "ent_coef": ent_coef,
-            "n_updates": self.num_updates,
-        }
+        rates = {"learning_rate": learning_rate, "ent_coef": ent_coef}
+        return measured | rates | {"n_updates": self.num_updates}
 
     def _make_mark(self) -> Mark:
         """What `save` writes: the end of the last update, from which a run can go on exactly."""
