@@ -39,7 +39,7 @@ def test_one_entry_brings_all_that_was_said_about_an_aspect() -> None:
     """Its last sentence names neither the cello nor the quartet."""
     (hit,) = store_of(*TOLD, hits=1).read("Where does Ines play the cello?").hits
     assert hit["text"] == (
-        "Ines, play: I play the cello. I play it in a quartet with my cousin Bruno. We play in Bremen next spring."
+        "Ines: play: I play the cello. I play it in a quartet with my cousin Bruno. We play in Bremen next spring."
     )
 
 
@@ -83,7 +83,7 @@ def test_a_model_names_the_aspects() -> None:
 
     store = told(StruXPolicy(RulesLLM({STRUCTURISE.name: by_topic})), *TOLD[:2])
     assert [entry.text for entry in store.get_all()] == [
-        "Ines, music: I play the cello. I keep two goats. #h1"
+        "Ines: music: I play the cello. I keep two goats. #h1"
     ]
 
 

@@ -86,7 +86,7 @@ STRUCTURISE = Step(
 class StruXPolicy(MemoryPolicy):
     """One entry an aspect of a scope, with its descriptions in the order in which they were said.
 
-    The scope of a message is who speaks. An entry reads "Scope, aspect: description description ...".
+    The scope of a message is who speaks. An entry reads "Scope: aspect: description description ...".
 
     Args:
         llm: carries out `STRUCTURISE`.
@@ -127,10 +127,12 @@ class StruXPolicy(MemoryPolicy):
             text = f"{ledger.in_view[number]['text']} {one.description}"
             if len(text) <= MOST:
                 return number if ledger.update(number, text, attrs, evict=self._order) else None
-        text = (
-            f"{scope}, {one.aspect}: {one.description}" if self.structure else f"{scope}: {one.description}"
+        head = (
+            f"{scope}: {one.aspect}" if self.structure else scope
+        )  # a reader takes what stands first for who spoke
+        return ledger.add(
+            f"{head}: {one.description}", {**attrs, "scope": scope, "aspect": one.aspect}, evict=self._order
         )
-        return ledger.add(text, {**attrs, "scope": scope, "aspect": one.aspect}, evict=self._order)
 
     def _order(self, number: int) -> Any:
         return self.ledger.attrs(number).get("time", ""), number
