@@ -41,7 +41,7 @@ def test_command_figure_and_agents_belong_together(name: str) -> None:
     assert {curve["agent"] for panel in found["panels"] for curve in panel["curves"]} == set(found["agents"])
     assert {"recency", "closed-book", "full-context", "random", "oracle"} <= set(found["agents"])
     steps = {agent: row["steps"] for agent, row in found["agents"].items()}
-    assert set(steps.values()) == {"", "rules"}, "no language model was asked"
+    assert set(steps.values()) <= {"", "rules"}, "no language model was asked"
 
 
 @pytest.mark.parametrize("name", NAMES)
