@@ -24,7 +24,8 @@ combination is trained once a seed. Names with a dot reach into a table, as ``"e
 Every finished agent is evaluated in each combination of the lists under ``evaluate``.
 
 Trainer "ppo" learns in the environment (`memgym.baselines.run_ppo`), trainer "sequence" from batches of it
-(`memgym.baselines.run_sequence`). The latter may have *axes* instead: ways to be hard, each a list of environments.
+(`memgym.baselines.run_sequence`), and trainer "manager" is a language model that manages a memory
+(`memgym.baselines.manager.run`). The second may have *axes* instead: ways to be hard, each a list of environments.
 Lists in an axis go together value by value, and the first names its values; what is no list holds for all of them::
 
     select = "train.learning_rate"
@@ -60,7 +61,7 @@ from memgym.errors import MemgymError
 __all__ = ["RECIPES", "Axis", "Recipe", "RecipeInvalid", "Run", "load_recipe", "recipe_names"]
 
 RECIPES = Path(__file__).parent / "recipes"
-TRAINERS = ("ppo", "sequence")
+TRAINERS = ("ppo", "sequence", "manager")
 MAX_BYTES = 1 << 20
 KEYS = {
     "title": str,
@@ -87,7 +88,7 @@ class Run:
     """One training of a recipe.
 
     Attributes:
-        trainer: ``"ppo"`` or ``"sequence"``.
+        trainer: one of `TRAINERS`.
         point: its values of the grid, by name.
         seed: of the training.
         env: id and arguments of the environment.
@@ -232,7 +233,7 @@ def _checked(path: Path, content: dict[str, Any]) -> Recipe:
         if key not in content:
             raise RecipeInvalid(f"{path}: {key} is missing.")
     if content["trainer"] not in TRAINERS:
-        raise RecipeInvalid(f"{path}: trainer is 'ppo' or 'sequence', not {content['trainer']!r}.")
+        raise RecipeInvalid(f"{path}: trainer is {', '.join(TRAINERS)}, not {content['trainer']!r}.")
     seeds = content["seeds"]
     if not seeds or not all(
         isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0 for seed in seeds

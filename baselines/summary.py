@@ -164,7 +164,7 @@ def as_json(recipe: Recipe, out: Path, before: bytes = b"") -> bytes:
 
 def _line(run: dict[str, Any]) -> dict[str, Any]:
     names = ("point", "seed", "curve", "cpu_seconds", "params", "state_nbytes", "env_steps", "digest")
-    more = ("diverged", "validation", "memory", "erase", "failed")  # of one trainer or the other
+    more = ("diverged", "validation", "memory", "erase", "failed", "measured")  # of one trainer or the other
     return {
         "results": [one["score"] for one in run["results"]],
         **{name: run[name] for name in names},

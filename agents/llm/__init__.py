@@ -1,0 +1,1 @@
+"""Agents whose decisions a language model makes."""

@@ -1,0 +1,223 @@
+"""Dialogues to train a memory manager on, as data: what is said, what the right operation is, what is asked.
+
+They are episodes of a text task that asks after its last turn. Held as data, a dialogue can be gone on with from
+any bank, as often as wanted: credit for single operations needs that (`memgym.baselines.manager.rollouts`). Banks
+are those of the environment (`memgym.memory.MemoryEngine`), and the score of a bank is what the environment would
+give (`tests/test_manager.py` compares them).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from memgym.agents.llm.manager import Shown, show
+from memgym.envs.text import READER_K, Phase
+from memgym.integrations.trl import make_text_env
+from memgym.memory import MemoryEngine, MemoryOp, OpKind, as_action
+from memgym.readers import make_reader
+from memgym.rng import CounterRNG
+from memgym.scoring import score_answer
+from memgym.stream import Question
+
+__all__ = ["SITUATIONS", "Asked", "Bank", "Dialogue", "Source", "Turn", "right_operation", "varied"]
+
+SITUATIONS = ("new fact", "changed fact", "forget request", "small talk")
+MOST_LOST = (
+    0.4  # share of a turn's words that `varied` may replace, names and values aside; of small talk all
+)
+CONSONANTS, VOWELS = "bdfgklmnprstvz", "aeiou"
+
+
+class Turn(NamedTuple):
+    """What somebody says, what kind of thing it is, and the (person, value) that it makes untrue, if any."""
+
+    speaker: str
+    said: str
+    situation: str
+    outdated: tuple[str, str] | None = None
+
+    @property
+    def text(self) -> str:
+        """The entry that stores it as it stands."""
+        return f"{self.speaker}: {self.said}"
+
+
+class Asked(NamedTuple):
+    """A question, its type and its answer."""
+
+    text: str
+    type: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class Dialogue:
+    """One episode: its turns, then its questions; `facts` are the (person, value) told in it."""
+
+    turns: tuple[Turn, ...]
+    asked: tuple[Asked, ...]
+    facts: tuple[tuple[str, str], ...]
+
+
+class Bank(NamedTuple):
+    """A bank after some operations: those that took effect, what it holds, and the id that comes next."""
+
+    ops: tuple[MemoryOp, ...] = ()
+    entries: tuple[tuple[str, str], ...] = ()
+    next_id: str = "m1"
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """Two banks with the same key have the same future."""
+        return self.entries, self.next_id
+
+    def shown(self, turn: Turn) -> Shown:
+        """What a manager sees when the turn is said."""
+        return show(turn.speaker, turn.said, self.entries)
+
+
+class Source:
+    """Dialogues of an environment and what becomes of a bank in it.
+
+    Args:
+        env: id and arguments of a text task whose `oracle_state` has a gold bank, with a reader, that asks only
+            after its last turn.
+
+    Raises:
+        ValueError: no reader, or a question before the last turn.
+    """
+
+    def __init__(self, env: Mapping[str, Any]) -> None:
+        arguments = {"max_searches": 0, **env}
+        self.env = make_text_env(arguments.pop("id"), **arguments)
+        if self.env.reader is None or not isinstance(arguments.get("reader"), str):
+            raise ValueError("a manager alone is trained, so the environment needs the name of a reader.")
+        self.budget = self.env.memory_budget
+        self._read = make_reader(arguments["reader"])
+
+    def dialogue(self, seed: int, episode: int) -> Dialogue:
+        """One episode as data."""
+        observation, _ = self.env.reset(seed=seed, options={"episode": episode})
+        turns: list[Turn] = []
+        asked: list[Asked] = []
+        gold: list[tuple[str, str]] = []
+        facts: dict[tuple[str, str], None] = {}
+        while observation["phase"] != Phase.END:
+            state = self.env.oracle_state()
+            if observation["phase"] == Phase.QUESTION:
+                asked.append(Asked(observation["text"], state["type"], state["answer"]))
+            elif asked:
+                raise ValueError("questions come after the last turn: set question_spacing to num_sessions.")
+            else:
+                now = [(person, value) for person, value in state["gold_bank"]]
+                turns.append(_turn(observation, gold, now))
+                gold = now
+                facts |= dict.fromkeys(now)
+            observation = self.env.step(as_action())[0]
+        return Dialogue(tuple(turns), tuple(asked), tuple(facts))
+
+    def after(self, bank: Bank, op: MemoryOp) -> Bank:
+        """The bank after an operation; the same one where it is refused or changes nothing."""
+        if op.kind is OpKind.NOOP:
+            return bank
+        engine = MemoryEngine(self.budget)
+        for earlier in bank.ops:
+            engine.apply(earlier)
+        if not engine.apply(op).ok:
+            return bank
+        entries = tuple((entry.id, entry.text) for entry in engine.get_all())
+        return Bank((*bank.ops, op), entries, engine.next_id)
+
+    def right(self, dialogue: Dialogue, bank: Bank) -> list[bool]:
+        """For each question, whether the reader answers it right from the bank."""
+        engine = MemoryEngine(self.budget)
+        for op in bank.ops:
+            engine.apply(op)
+        verdicts = []
+        for asked in dialogue.asked:
+            hits = engine.search(asked.text, READER_K)
+            found = [{"text": hit.entry.text, "attrs": ""} for hit in hits]
+            answer = self._read(asked.text, found, ())
+            question = Question("", asked.text, asked.type, asked.answer)
+            verdicts.append(score_answer(question, answer).is_correct)
+        return verdicts
+
+    def score(self, dialogue: Dialogue, bank: Bank) -> float:
+        """The share of questions that are answered right from the bank."""
+        right = self.right(dialogue, bank)
+        return sum(right) / len(right)
+
+
+def right_operation(turn: Turn, bank: Bank) -> MemoryOp:
+    """What the oracle does: ADD news, UPDATE what a change makes untrue, DELETE what is to be forgotten."""
+    old = next((id for id, text in bank.entries if turn.outdated and _says(text, turn.outdated)), None)
+    if turn.situation == "forget request":
+        return MemoryOp.delete(old) if old else MemoryOp.noop()
+    if turn.situation == "changed fact" and old:
+        return MemoryOp.update(old, turn.text)
+    if turn.situation in ("new fact", "changed fact"):
+        return MemoryOp.add(turn.text)
+    return MemoryOp.noop()
+
+
+def varied(dialogue: Dialogue, rng: CounterRNG) -> Dialogue:
+    """The same dialogue with made-up words: for its people, the last word of each value, and some of the words
+    said.
+
+    A training split has few names and wordings, and a model could learn them by heart instead of what all have in
+    common. Which of the other words are lost is no matter of what they say.
+    """
+    share = rng.random()
+    names: dict[str, str] = {}
+    for old in (
+        *(turn.speaker for turn in dialogue.turns),
+        *(value.split()[-1] for _, value in dialogue.facts),
+    ):
+        names.setdefault(old, _word(rng, old[0].isupper()))
+
+    def new(text: str) -> str:
+        for old, made in names.items():
+            text = text.replace(old, made).replace(old.capitalize(), made.capitalize())
+        return text
+
+    def said(turn: Turn) -> str:
+        words, lost = new(turn.said).split(" "), share * (1 if turn.situation == "small talk" else MOST_LOST)
+        kept = [made.lower() for made in names.values()]
+        return " ".join(
+            word
+            if any(made in word.lower() for made in kept) or rng.random() >= lost
+            else _word(rng, word[0].isupper())
+            for word in words
+        )
+
+    return Dialogue(
+        tuple(
+            turn._replace(
+                speaker=new(turn.speaker),
+                said=said(turn),
+                outdated=turn.outdated and (new(turn.outdated[0]), new(turn.outdated[1])),
+            )
+            for turn in dialogue.turns
+        ),
+        tuple(Asked(new(a.text), a.type, new(a.answer)) for a in dialogue.asked),
+        tuple((new(person), new(value)) for person, value in dialogue.facts),
+    )
+
+
+def _word(rng: CounterRNG, is_name: bool) -> str:
+    made = "".join(rng.choice(VOWELS if place % 2 else CONSONANTS) for place in range(7))
+    return made.capitalize() if is_name else made
+
+
+def _says(text: str, fact: tuple[str, str]) -> bool:
+    return text.startswith(f"{fact[0]}: ") and fact[1].lower() in text.lower()
+
+
+def _turn(
+    observation: Mapping[str, Any], before: Sequence[tuple[str, str]], now: Sequence[tuple[str, str]]
+) -> Turn:
+    """Read from the gold bank what a turn is: it tells something, makes something untrue, both or neither."""
+    told = [fact for fact in now if fact not in before]
+    gone = [fact for fact in before if fact not in now]
+    situation = SITUATIONS[1 if told and gone else 0 if told else 2 if gone else 3]
+    return Turn(observation["speaker"], observation["text"], situation, gone[0] if gone else None)

@@ -1,0 +1,168 @@
+"""Learn from sampled operations: GRPO from groups, and PPO with a value head on the same model.
+
+TRL has no PPO any more, and its `GRPOTrainer` scores whole rollouts only: credit from a bank that several samples
+share needs rollouts in the middle of an episode. So both losses are here, in plain sight.
+`memgym.integrations.trl_turns` gives TRL the *trajectory* form of the same task.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from memgym.baselines.manager.network import Row, score_replies
+from memgym.baselines.manager.rollouts import Sample
+
+__all__ = ["GRPOLoss", "PPOLoss", "Sampler", "clipped_loss", "gae", "group_advantages"]
+
+Sampler = Callable[[int], list[Sample]]
+"""(number of the rollout) -> what the model as it is now does, the same for the same number and weights."""
+
+CLIP_LOW, CLIP_HIGH = (
+    0.2,
+    4.0,
+)  # of the ratio of probabilities: what is rare may become frequent (DAPO, 2503.14476)
+GAE_LAMBDA = 0.95
+VALUE_WEIGHT = 0.5
+ENTROPY_WEIGHT = 0.02  # keeps operations alive that have not been worth something yet
+SMALL = 1e-6  # keeps a group of equal outcomes at advantage 0
+
+
+def group_advantages(samples: Sequence[Sample]) -> list[float]:
+    """How much better each sample came out than its group, in standard deviations; 0 where all came out the same.
+
+    As in GRPO (Shao et al. 2024, arXiv 2402.03300): (outcome - mean) / standard deviation.
+    """
+    groups: dict[int, list[float]] = defaultdict(list)
+    for sample in samples:
+        groups[sample.group].append(sample.outcome)
+    advantages = []
+    for sample in samples:
+        outcomes = torch.tensor(groups[sample.group], dtype=torch.float64)
+        if outcomes.min() == outcomes.max():
+            advantages.append(0.0)
+        else:
+            spread = float(outcomes.std(correction=0)) + SMALL
+            advantages.append((sample.outcome - float(outcomes.mean())) / spread)
+    return advantages
+
+
+def gae(values: Sequence[float], outcome: float) -> list[float]:
+    """Generalised advantage estimates of the turns of one play, whose only reward is its outcome at the end.
+
+    Args:
+        values: foreseen outcome before each turn.
+        outcome: what came.
+
+    >>> gae([0.5], 1.0)
+    [0.5]
+    """
+    advantages = [0.0] * len(values)
+    following, ahead = outcome, 0.0
+    for t in reversed(range(len(values))):
+        ahead = following - values[t] + GAE_LAMBDA * ahead
+        advantages[t], following = ahead, values[t]
+    return advantages
+
+
+def clipped_loss(logprobs: Tensor, before: Tensor, advantages: Tensor) -> Tensor:
+    """PPO's clipped objective, for each token, shape (num_tokens,).
+
+    Args:
+        logprobs: now.
+        before: when they were sampled.
+        advantages: of the operation that a token belongs to.
+    """
+    ratio = (logprobs - before).exp()
+    return -torch.min(ratio * advantages, ratio.clamp(1 - CLIP_LOW, 1 + CLIP_HIGH) * advantages)
+
+
+class GRPOLoss:
+    """The clipped objective of GRPO, as a loss of update u; every `epochs` updates there is a new rollout.
+
+    Samples of advantage 0 say nothing and are left out. Equal replies of one group are one row with the sum of
+    their advantages. A reply's tokens are summed, not averaged: a short operation then weighs as much as a long one
+    (Liu et al. 2025, arXiv 2503.20783). There is no term for the distance from where the training began.
+
+    Args:
+        model: the policy.
+        sampler: plays with it.
+        epochs: updates with the same samples.
+        advantages: of samples, in their order.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        sampler: Sampler,
+        epochs: int,
+        advantages: Callable[[Sequence[Sample]], list[float]] = group_advantages,
+    ) -> None:
+        self.model, self.sampler, self.epochs, self.advantages = model, sampler, epochs, advantages
+        self.samples: list[Sample] = []
+
+    def __call__(self, u: int) -> Tensor:
+        """The loss of update u; a run that was interrupted goes on at a multiple of `epochs`."""
+        if u % self.epochs == 0:
+            self.samples = self.sampler(u // self.epochs)
+            weights: dict[tuple[Any, ...], float] = defaultdict(float)
+            for sample, advantage in zip(self.samples, self.advantages(self.samples), strict=True):
+                if advantage:
+                    weights[sample.group, tuple(sample.row.prompt), tuple(sample.row.reply)] += advantage
+            self.rows = [Row(prompt, reply) for _, prompt, reply in weights]
+            self.weights = torch.tensor(list(weights.values()), device=self.model.device)
+            self.before = None
+        if not self.rows:  # all the same: nothing to learn, and no gradient
+            return 0.0 * next(self.model.parameters()).sum()
+        scored = score_replies(self.model, self.rows)
+        if self.before is None:
+            self.before = scored.logprobs.detach()
+        loss = clipped_loss(scored.logprobs, self.before, self.weights[scored.row])
+        return (loss - ENTROPY_WEIGHT * scored.entropy).sum() / len(self.rows)
+
+
+class PPOLoss:
+    """PPO over the turns of plays, as a loss of update u; every `epochs` updates there is a new rollout.
+
+    The clipped objective, with generalised advantage estimates from a value head on the prompt's last hidden state.
+
+    Args:
+        model: the policy.
+        value_head: (width -> 1).
+        sampler: plays with it, one sample a turn.
+        epochs: updates with the same samples.
+    """
+
+    def __init__(self, model: Any, value_head: nn.Linear, sampler: Sampler, epochs: int) -> None:
+        self.model, self.value_head, self.sampler, self.epochs = model, value_head, sampler, epochs
+        self.samples: list[Sample] = []
+
+    def __call__(self, u: int) -> Tensor:
+        """The loss of update u; a run that was interrupted goes on at a multiple of `epochs`."""
+        if u % self.epochs == 0:
+            self.samples = self.sampler(u // self.epochs)
+            self.before = None
+        scored = score_replies(self.model, [sample.row for sample in self.samples])
+        values = self.value_head(scored.hidden)[:, 0]
+        if self.before is None:
+            self.before = scored.logprobs.detach()
+            self._estimate(values.detach())
+        policy = clipped_loss(scored.logprobs, self.before, self.advantages[scored.row])
+        policy = (policy - ENTROPY_WEIGHT * scored.entropy).sum()
+        value = nn.functional.mse_loss(values, self.returns)
+        return policy / len(self.samples) + VALUE_WEIGHT * value
+
+    def _estimate(self, values: Tensor) -> None:
+        """Advantages, normalised, and returns of all samples."""
+        plays: dict[int, list[int]] = defaultdict(list)
+        for i, sample in enumerate(self.samples):
+            plays[sample.play].append(i)  # turn by turn
+        advantages = torch.zeros_like(values)
+        for turns in plays.values():
+            outcome = min(self.samples[i].outcome for i in turns)  # 0 where a reply could not be read
+            estimates = gae(values[turns].tolist(), outcome)
+            advantages[turns] = torch.tensor(estimates, dtype=values.dtype, device=values.device)
+        self.returns = advantages + values
+        self.advantages = (advantages - advantages.mean()) / (advantages.std() + SMALL)

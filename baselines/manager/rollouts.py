@@ -1,0 +1,170 @@
+"""Play with a model and tell which operation was worth what, from the outcome alone.
+
+The outcome of a dialogue is the share of its questions that are answered right from the bank after its last turn; a
+reply that cannot be read gets 0 whatever the outcome, else it would be as good a way to do nothing as NOOP. Two
+ways to give credit:
+
+- *trajectory*: a dialogue is played several times, and each operation of a play gets the play's outcome, compared
+  with the other plays (GRPO, Shao et al. 2024; for a context of its own for each turn MemAgent, arXiv 2507.02259).
+  After the first turn the plays have different banks, so what is compared was done in different situations.
+- *local*: a dialogue is played once. At each of its banks several operations are sampled, each is finished
+  greedily, and they are compared with each other: all have begun from the same bank (VinePPO, Kazemnejad et al.
+  2024; LoGo-GRPO, arXiv 2605.21768). Half of them are drawn at random among the possible operations, and learned from
+  as if the model had done them: what it has nearly given up is still tried.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from memgym.agents.llm.manager import Decision, MemoryManager, Shown
+from memgym.baselines.manager.dialogues import Bank, Dialogue, Source
+from memgym.baselines.manager.network import Row
+from memgym.baselines.manager.warm_up import Teacher
+from memgym.rng import CounterRNG
+
+__all__ = ["Continuations", "Sample", "play", "sample_local", "sample_trajectories"]
+
+RANDOM = Teacher(random=1.0)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One operation that was sampled.
+
+    Attributes:
+        row: prompt and reply.
+        outcome: what it gets, from 0 to 1.
+        group: samples with the same number are compared with each other.
+        bank: from which it began.
+        play: which play of the rollout it belongs to.
+        turn: of the dialogue.
+        is_malformed: whether it could not be read.
+    """
+
+    row: Row
+    outcome: float
+    group: int
+    bank: Bank
+    play: int
+    turn: int
+    is_malformed: bool
+
+
+class Continuations:
+    """Outcomes of dialogues that go on greedily from some bank; each distinct bank is gone on from once,
+    and the model is asked once about what looks the same.
+
+    Args:
+        manager: who goes on.
+        source: of the dialogues.
+        dialogues: to go on with, by their number.
+    """
+
+    def __init__(self, manager: MemoryManager, source: Source, dialogues: Sequence[Dialogue]) -> None:
+        self.manager, self.source, self.dialogues = manager, source, dialogues
+        self._known: dict[Any, float] = {}  # (dialogue, turn, bank) -> outcome
+        self._decided: dict[Shown, Decision] = {}
+
+    def outcomes(self, starts: Sequence[tuple[int, int, Bank]]) -> list[float]:
+        """The outcome of each (dialogue, turn to go on with, bank)."""
+        last = max(len(dialogue.turns) for dialogue in self.dialogues)
+        todo: list[dict[Any, Bank]] = [{} for _ in range(last + 1)]  # by turn: the banks that it comes upon
+        for i, t, bank in starts:
+            if (i, t, bank.key) not in self._known:
+                todo[t][i, t, bank.key] = bank
+        after: dict[Any, Any] = {}  # a bank at one turn -> the one at the next
+        for t in range(last + 1):
+            over = {key for key in todo[t] if t == len(self.dialogues[key[0]].turns)}
+            for key in over:
+                self._known[key] = self.source.score(self.dialogues[key[0]], todo[t][key])
+            going = [key for key in todo[t] if key not in over]
+            shown = [todo[t][key].shown(self.dialogues[key[0]].turns[t]) for key in going]
+            new = [moment for moment in dict.fromkeys(shown) if moment not in self._decided]
+            self._decided.update(zip(new, self.manager.decide(new), strict=True))
+            for key, moment in zip(going, shown, strict=True):
+                bank = self.source.after(todo[t][key], self._decided[moment].op)
+                after[key] = key[0], t + 1, bank.key
+                if after[key] not in self._known:
+                    todo[t + 1][after[key]] = bank
+        for key in reversed(after):  # the last turns come first
+            self._known[key] = self._known[after[key]]
+        return [self._known[i, t, bank.key] for i, t, bank in starts]
+
+
+def play(
+    manager: MemoryManager,
+    source: Source,
+    dialogues: Sequence[Dialogue],
+    samples: int,
+    seed: int,
+    explored: int = 0,
+) -> list[Sample]:
+    """Play each dialogue once by sampling; at every bank there are `samples` operations, of which the first counts.
+
+    Args:
+        manager: who plays.
+        source: of the dialogues.
+        dialogues: what is played.
+        samples: replies of the model to each prompt.
+        seed: of the sampling.
+        explored: how many more replies there are to each, drawn at random among the possible operations.
+
+    Returns:
+        The samples, turn by turn; their outcomes are those of the plays, and their groups one for each bank.
+    """
+    banks = [Bank() for _ in dialogues]
+    found: list[tuple[Row, int, Bank, int, int, bool]] = []
+    group = 0
+    for t in range(max(len(dialogue.turns) for dialogue in dialogues)):
+        playing = [i for i, dialogue in enumerate(dialogues) if t < len(dialogue.turns)]
+        shown = [banks[i].shown(dialogues[i].turns[t]) for i in playing]
+        prompts = manager.prompts(shown)
+        written = manager.generate(prompts, samples, seed=seed * 1000 + t)
+        for i, moment, prompt, replies in zip(playing, shown, prompts, written, strict=True):
+            rng = CounterRNG(seed).fork(4, i, t)
+            tried = [RANDOM.operation(dialogues[i].turns[t], banks[i], rng) for _ in range(explored)]
+            replies += [manager.reply(op, moment) for op in tried]
+            decisions = [manager.read(reply, moment) for reply in replies]
+            for reply, decision in zip(replies, decisions, strict=True):
+                found.append((Row(prompt, reply), group, banks[i], i, t, bool(decision.malformed)))
+            group += 1
+            banks[i] = source.after(banks[i], decisions[0].op)
+    outcomes = [source.score(dialogue, bank) for dialogue, bank in zip(dialogues, banks, strict=True)]
+    return [
+        Sample(row, 0.0 if malformed else outcomes[i], group, bank, i, t, malformed)
+        for row, group, bank, i, t, malformed in found
+    ]
+
+
+def sample_trajectories(
+    manager: MemoryManager, source: Source, dialogues: Sequence[Dialogue], group_size: int, seed: int
+) -> list[Sample]:
+    """Play each dialogue `group_size` times; a turn is compared with the same turn of the other plays."""
+    plays = [dialogue for dialogue in dialogues for _ in range(group_size)]
+    most = max(len(dialogue.turns) for dialogue in dialogues)
+    return [
+        Sample(s.row, s.outcome, s.play // group_size * most + s.turn, s.bank, s.play, s.turn, s.is_malformed)
+        for s in play(manager, source, plays, 1, seed)
+    ]
+
+
+def sample_local(
+    manager: MemoryManager, source: Source, dialogues: Sequence[Dialogue], group_size: int, seed: int
+) -> list[Sample]:
+    """Play each dialogue once, and sample `group_size` operations at each bank, each finished greedily."""
+    explored = group_size // 2
+    samples = play(manager, source, dialogues, group_size - explored, seed, explored)
+    after: dict[Any, Bank] = {}  # most samples of a bank do the same
+    starts = []
+    for sample in samples:
+        moment = sample.bank.shown(dialogues[sample.play].turns[sample.turn])
+        key = sample.group, tuple(sample.row.reply)
+        if key not in after:
+            after[key] = source.after(sample.bank, manager.read(sample.row.reply, moment).op)
+        starts.append((sample.play, sample.turn + 1, after[key]))
+    outcomes = Continuations(manager, source, dialogues).outcomes(starts)
+    return [
+        Sample(s.row, 0.0 if s.is_malformed else outcome, s.group, s.bank, s.play, s.turn, s.is_malformed)
+        for s, outcome in zip(samples, outcomes, strict=True)
+    ]
