@@ -32,6 +32,13 @@ MAX_VALUES = 1 << 20  # in one JSON text: a value takes up to a hundred times th
 MAX_DEPTH = 64
 
 
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not a JSON number")
+
+
+DECODER = json.JSONDecoder(parse_constant=_refuse)  # making one takes longer than reading a line
+
+
 def canonical_json(value: Any) -> bytes:
     """The one JSON form that is hashed: sorted keys, no spaces, UTF-8."""
     return json.dumps(
@@ -78,7 +85,7 @@ def parse_json(data: bytes) -> Any:
     """
     if sum(map(data.count, (b",", b"[", b"{"))) > MAX_VALUES:
         raise ValueError(f"more than {MAX_VALUES} values")
-    value = json.loads(data.decode(), parse_constant=_refuse)
+    value = DECODER.decode(data.decode())
     level = [value]
     for _ in range(MAX_DEPTH):
         below: list[Any] = []
@@ -143,7 +150,3 @@ def sha256_unpacked(path: Path) -> str:
     except (OSError, EOFError, zlib.error) as error:
         raise ResultInvalid(f"{path.name} cannot be read: {error}.") from error
     return digest.hexdigest()
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not a JSON number")

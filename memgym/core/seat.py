@@ -81,6 +81,7 @@ def main(connection: int) -> None:
     channel = Channel(socket.socket(fileno=connection))
     agent: Any = None
     view: Any = None
+    blank: tuple[Any, gym.Env] | None = None  # the last task, and its copy
     while True:
         try:
             command, value = pickle.loads(channel.receive(NO_LIMIT))
@@ -95,7 +96,9 @@ def main(connection: int) -> None:
             elif command == "cannot play":
                 answer = why_not(agent, value)
             elif command == "task":
-                view = wrapped(agent, RemoteEnv(make_env(value), channel))
+                if blank is None or blank[0] != value:
+                    blank = value, make_env(value)
+                view = wrapped(agent, RemoteEnv(blank[1], channel))
             elif command == "episode":
                 command, answer = "end", _play(agent, view, value)
             message = json.dumps([command, answer]).encode()

@@ -1,8 +1,10 @@
 """What happened in an episode, and a running hash of everything that the environment said."""
 
 import hashlib
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import gymnasium as gym
@@ -11,8 +13,9 @@ import numpy as np
 from memgym.errors import InvalidOperation
 from memgym.memory.ops import OpKind
 
-__all__ = ["Episode", "Recorder", "kind_name", "metric_of", "plain"]
+__all__ = ["Episode", "Recorder", "array_prefix", "kind_name", "metric_of", "numbers_of", "plain"]
 
+_DOUBLE = struct.Struct("d").pack
 NOT_METRICS = {"memory_bytes", "memory_ops", "refused", "score", "success"}
 
 
@@ -53,6 +56,8 @@ class Episode:
 
 def plain(value: Any) -> Any:
     """`value` in JSON-like types: numpy scalars and arrays become numbers and lists."""
+    if type(value) is int:  # the usual action of a control task, and of every replay
+        return value
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray):
@@ -106,16 +111,19 @@ class Recorder(gym.Wrapper):
         observation, reward, terminated, truncated, info = self.env.step(action)
         record = self.record
         record.actions.append(plain(action))
-        record.ret += float(reward)
+        reward_number = float(reward)
+        record.ret += reward_number
         record.length += 1
         record.terminated, record.truncated = bool(terminated), bool(truncated)
         _feed(self._hash, observation)
-        self._hash.update(np.float64(reward).tobytes())
-        self._count(action, info)
+        self._hash.update(_DOUBLE(reward_number))
+        if type(action) is not int:
+            self._count_ops(action)
+        self._count(info)
         if terminated or truncated:
             record.score = float(info[self.metric])
             record.success = bool(info["success"])
-            record.metrics = _numbers(info)
+            record.metrics = numbers_of(info)
             record.hash = self._hash.hexdigest()
         return observation, reward, terminated, truncated, info
 
@@ -124,21 +132,26 @@ class Recorder(gym.Wrapper):
         self.record.hash = self._hash.hexdigest()
         return self.record
 
-    def _count(self, action: Any, info: Mapping[str, Any]) -> None:
-        record = self.record
-        record.bank_bytes = max(record.bank_bytes, int(info.get("memory_bytes", 0)))
-        record.refused += len(info.get("refused", ()))
+    def _count_ops(self, action: Any) -> None:
         if isinstance(action, Mapping):
+            ops = self.record.ops
             for op in action.get("ops", ()):
                 name = kind_name(op)
-                record.ops[name] = record.ops.get(name, 0) + 1
+                ops[name] = ops.get(name, 0) + 1
+
+    def _count(self, info: Mapping[str, Any]) -> None:
+        record = self.record
+        if "memory_bytes" in info:
+            record.bank_bytes = max(record.bank_bytes, int(info["memory_bytes"]))
+        if "refused" in info:
+            record.refused += len(info["refused"])
         if "question_type" in info:
             row = {key: plain(value) for key, value in info.items() if key not in NOT_METRICS}
             row["type"], row["score"] = row.pop("question_type"), row.pop("question_score")
             record.questions.append(row)
 
 
-def _numbers(info: Mapping[str, Any]) -> dict[str, float]:
+def numbers_of(info: Mapping[str, Any]) -> dict[str, float]:
     """The diagnostics of a control task's last `info`, e.g. why it ended; those of questions stay with them."""
     if "question_type" in info:
         return {}
@@ -159,7 +172,9 @@ def kind_name(op: Any) -> str:
 
 def _feed(digest: Any, value: Any) -> None:
     """Add a value to a hash, with its type and size, so that different values never hash alike."""
-    if isinstance(value, str):
+    if type(value) is np.ndarray and not value.dtype.hasobject:
+        digest.update(array_prefix(value.dtype, value.shape) + value.tobytes())
+    elif isinstance(value, str):
         data = value.encode()
         digest.update(b"s%d:" % len(data) + data)
     elif isinstance(value, Mapping):
@@ -175,4 +190,10 @@ def _feed(digest: Any, value: Any) -> None:
         array = np.asarray(value)
         if array.dtype.hasobject:
             raise TypeError(f"an observation holds {type(value).__name__}, which has no fixed bytes to hash.")
-        digest.update(f"a{array.dtype.str}{array.shape}:".encode() + array.tobytes())
+        digest.update(array_prefix(array.dtype, array.shape) + array.tobytes())
+
+
+@lru_cache(maxsize=256)
+def array_prefix(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
+    """What is hashed before an array's bytes."""
+    return f"a{dtype.str}{shape}:".encode()

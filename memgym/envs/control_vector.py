@@ -222,15 +222,16 @@ class ControlVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[np.integer], N
         Args:
             seed: environment i gets `seed` + i, or its own entry of a list; None keeps the seed there is and
                 starts its next episode.
-            options: ``"reset_mask"`` (bool array, shape (num_envs,)) and ``"episode"``, an episode number.
+            options: ``"reset_mask"`` (bool array, shape (num_envs,)) and ``"episode"``, an episode number, or
+                an array of them, one for each environment.
         """
         options = dict(options or {})
         mask = self._reset_mask(options.pop("reset_mask", None))
-        episode = read_episode(options)
+        episode = self._read_episodes(options)
         self._set_seeds(seed, mask)
         index = np.flatnonzero(mask)
         if episode is not None:
-            self._episode[index] = episode - 1
+            self._episode[index] = episode[index] - 1
         self._restart(index)
         self._ended[index] = self._terminated[index] = self._truncated[index] = False
         self._flagged = np.flatnonzero(self._terminated | self._truncated)
@@ -239,6 +240,17 @@ class ControlVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[np.integer], N
         for name, values in self._info.items():
             infos[name], infos[f"_{name}"] = np.where(mask, values, values.dtype.type(0)), mask.copy()
         return (self._obs.copy() if self.copy else self._obs).T, infos
+
+    def _read_episodes(self, options: dict[str, Any]) -> NDArray[np.int64] | None:
+        given = options.get("episode")
+        if not isinstance(given, np.ndarray):
+            episode = read_episode(options)
+            return None if episode is None else np.full(self.num_envs, episode)
+        if given.shape != self._shape or given.dtype.kind not in "iu":
+            raise ValueError(f"options['episode'] is a number or {self.num_envs} of them, not {given!r}.")
+        for episode in (given.min(), given.max()):
+            read_episode({**options, "episode": episode})
+        return given.astype(np.int64)
 
     def _reset_mask(self, mask: Any) -> Mask:
         if mask is None:
