@@ -3,6 +3,7 @@
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ from memgym.errors import MemgymError
 
 SUITE = "rewriting+episodes=20"
 AGENTS = "belief,random"
+KILLS = 3  # each costs Ray seconds to start another worker
 PIECES = [(i, 2, "big") for i in range(20)]  # of int.to_bytes, which every process can import
 TOO_MUCH = [(70_000 + i, 2, "big") for i in range(4)]
 
@@ -147,3 +149,39 @@ def test_five_kills_change_no_digest(undisturbed: dict[str, str], tmp_path: Path
             shutil.rmtree(out)
     assert evaluate(out, "--workers", "2").wait(timeout=300) == 0, said(out).read_text()
     assert digests(out) == undisturbed
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds workers in the table of processes in /proc")
+def test_killed_ray_workers_lose_nothing(cluster: str, undisturbed: dict[str, str], tmp_path: Path) -> None:
+    """SIGKILL to workers of a cluster of two nodes, one after the other, each with a piece under way.
+
+    Kills begin once a first shard was written, and each waits for the next one: a worker exists, and works.
+    """
+    out = tmp_path / "out"
+    running = evaluate(out, "--engine", "ray", "--address", cluster)
+    killed: set[int] = set()
+    written = 0
+    while running.poll() is None and len(killed) < KILLS:
+        shards = len(list(out.glob("*/shards/*.json.gz")))
+        busy = [pid for pid in _busy_workers() if pid not in killed] if shards > written else []
+        if busy:
+            os.kill(busy[0], signal.SIGKILL)
+            killed.add(busy[0])
+            written = shards
+        time.sleep(0.02)
+    assert running.wait(timeout=600) == 0, said(out).read_text()
+    assert len(killed) == KILLS, "the run ended before the workers were killed"
+    assert digests(out) == undisturbed
+
+
+def _busy_workers() -> list[int]:
+    """Processes of Ray that run a piece: Ray names a worker after its task while it does."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if path.read_bytes().startswith(b"ray::_call"):
+                found.append(int(path.parent.name))
+        except OSError:  # it has ended meanwhile
+            continue
+    return sorted(found)
