@@ -81,7 +81,9 @@ class SlotActions(gym.Wrapper, RecordConstructorArgs):
             if op == ERASE:
                 self._ids[slot] = ""
             elif not self._ids[slot]:
-                self._ids[slot] = self._newest_id()
+                self._ids[slot] = observation["memory"][-1][
+                    "id"
+                ]  # the whole bank is in view, the newest last
         return self._in_slots(observation), reward, terminated, truncated, info
 
     def _numbers(self, action: Any) -> list[int]:
@@ -104,11 +106,6 @@ class SlotActions(gym.Wrapper, RecordConstructorArgs):
             text, attrs = speaker + self._now["text"], {"time": self._now["time"]}
             return [MemoryOp.update(held, text, **attrs) if held else MemoryOp.add(text, **attrs)]
         return []
-
-    def _newest_id(self) -> str:
-        task = self.env.unwrapped
-        assert isinstance(task, TextMemoryEnv)
-        return task.bank.get_all()[-1].id
 
     def _in_slots(self, observation: dict[str, Any]) -> dict[str, Any]:
         shown = {entry["id"]: entry for entry in observation["memory"]}
