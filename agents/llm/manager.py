@@ -159,8 +159,8 @@ class MemoryManager:
             from transformers import AutoModelForCausalLM, AutoTokenizer
         except ImportError:
             raise DependencyMissing.for_extra("transformers", "llm,agents", "A memory manager") from None
-        network = AutoModelForCausalLM.from_pretrained(model).to(device).eval()
-        return cls(network, AutoTokenizer.from_pretrained(model), **options)
+        network: Any = AutoModelForCausalLM.from_pretrained(model)
+        return cls(network.to(device).eval(), AutoTokenizer.from_pretrained(model), **options)
 
     def prompts(self, moments: Sequence[Shown]) -> list[list[int]]:
         """Token ids of the prompts: the instruction, and all else as data, which cannot close its part."""

@@ -25,6 +25,7 @@ SITUATIONS = ("new fact", "changed fact", "forget request", "small talk")
 MOST_LOST = (
     0.4  # share of a turn's words that `varied` may replace, names and values aside; of small talk all
 )
+MOST_ENGINES = 256
 CONSONANTS, VOWELS = "bdfgklmnprstvz", "aeiou"
 
 
@@ -93,6 +94,7 @@ class Source:
         if self.env.reader is None or not isinstance(arguments.get("reader"), str):
             raise ValueError("a manager alone is trained, so the environment needs the name of a reader.")
         self.budget = self.env.memory_budget
+        self._engines: dict[int, tuple[Any, MemoryEngine]] = {}  # of banks that were reached last
         self._read = make_reader(arguments["reader"])
 
     def dialogue(self, seed: int, episode: int) -> Dialogue:
@@ -120,19 +122,30 @@ class Source:
         """The bank after an operation; the same one where it is refused or changes nothing."""
         if op.kind is OpKind.NOOP:
             return bank
-        engine = MemoryEngine(self.budget)
-        for earlier in bank.ops:
-            engine.apply(earlier)
+        engine = self._engine(bank)
         if not engine.apply(op).ok:
+            self._engines[id(bank.ops)] = bank.ops, engine
             return bank
         entries = tuple((entry.id, entry.text) for entry in engine.get_all())
-        return Bank((*bank.ops, op), entries, engine.next_id)
+        after = Bank((*bank.ops, op), entries, engine.next_id)
+        self._engines[id(after.ops)] = after.ops, engine
+        return after
 
-    def right(self, dialogue: Dialogue, bank: Bank) -> list[bool]:
-        """For each question, whether the reader answers it right from the bank."""
+    def _engine(self, bank: Bank) -> MemoryEngine:
+        """The engine that holds a bank: the one in which it was reached, if it has not gone on since."""
+        while len(self._engines) > MOST_ENGINES:
+            del self._engines[next(iter(self._engines))]
+        known = self._engines.pop(id(bank.ops), None)
+        if known is not None and known[0] is bank.ops:
+            return known[1]
         engine = MemoryEngine(self.budget)
         for op in bank.ops:
             engine.apply(op)
+        return engine
+
+    def right(self, dialogue: Dialogue, bank: Bank) -> list[bool]:
+        """For each question, whether the reader answers it right from the bank."""
+        engine = self._engine(bank)
         verdicts = []
         for asked in dialogue.asked:
             hits = engine.search(asked.text, READER_K)

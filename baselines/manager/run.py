@@ -165,16 +165,16 @@ def train_manager(
     if plan.credit == "clone":
         imitate(Teacher(random=0.0, oracle=1.0), "clone", updates, plan.learning_rate)
     elif plan.credit != "none":
-        module = nn.ModuleDict({"policy": manager.model, "record": record})
+        parts: dict[str, nn.Module] = {"policy": manager.model, "record": record}
         sampler = _sampler(plan, source, manager, record, seed)
         loss: Any = GRPOLoss(manager.model, sampler, plan.epochs)
         if plan.credit == "ppo":
             head = nn.Linear(manager.model.config.hidden_size, 1, device=plan.device)
             nn.init.zeros_(head.weight)  # it begins by foreseeing nothing, whatever torch has drawn
             nn.init.zeros_(head.bias)
-            module["value"] = head
+            parts["value"] = head
             loss = PPOLoss(manager.model, head, sampler, plan.epochs)
-        fit(loss, module, updates, plan.learning_rate, plan.credit, plan.epochs)
+        fit(loss, nn.ModuleDict(parts), updates, plan.learning_rate, plan.credit, plan.epochs)
     return manager, record
 
 
