@@ -233,7 +233,9 @@ def _checked(path: Path, content: dict[str, Any]) -> Recipe:
         if key not in content:
             raise RecipeInvalid(f"{path}: {key} is missing.")
     if content["trainer"] not in TRAINERS:
-        raise RecipeInvalid(f"{path}: trainer is {', '.join(TRAINERS)}, not {content['trainer']!r}.")
+        raise RecipeInvalid(
+            f"{path}: trainer is {', '.join(map(repr, TRAINERS))}, not {content['trainer']!r}."
+        )
     seeds = content["seeds"]
     if not seeds or not all(
         isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0 for seed in seeds

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
-from torch import nn
+from torch import Tensor, nn
 
 from memgym.agents.llm.manager import MemoryManager
 from memgym.agents.nn.fitting import minimise
@@ -96,6 +96,9 @@ class Plan:
 
 class Record(nn.Module):
     """What the rollouts of a training came to; a module, so that checkpoints keep it."""
+
+    outcomes: Tensor
+    malformed: Tensor
 
     def __init__(self, rollouts: int) -> None:
         super().__init__()
