@@ -21,6 +21,7 @@ from memgym.core.protocol import (
     tracks_of,
 )
 from memgym.core.result import read_bundle
+from memgym.core.rollout import agent_seed
 from memgym.core.suites import CANARY, Suite, get_suite, reserved_seeds
 from memgym.core.verify import verify
 from memgym.errors import SubmissionRefused, UnknownName
@@ -99,6 +100,15 @@ def test_seeds_follow_from_the_beacon_alone() -> None:
     seeds = [seed for task in maze for seed in reserved_seeds(task)]
     assert len(set(seeds)) == len(seeds)
     assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_an_agents_own_seed_tells_nothing_of_a_registered_seed() -> None:
+    """Not even its low bits: of two seeds that share all of them, the agent's seeds have nothing in common."""
+    low = 12345
+    seeds = [low + (high << 31) for high in range(1, 200)]
+    assert len({agent_seed(seed, 0) for seed in seeds}) == len(seeds)
+    assert len({seed % 2**31 for seed in seeds}) == 1  # what a multiplication modulo 2**31 would hand out
+    assert agent_seed(7, 3) == 7 * 1_000_003 + 3  # reserved seeds are known, and results depend on this
 
 
 @pytest.mark.parametrize("beacon", ["", "abc", "F" * 64, "0" * 63, "0" * 65, "g" * 64])

@@ -1,5 +1,6 @@
 """The only episode loop."""
 
+from hashlib import blake2b
 from typing import Any
 
 import gymnasium as gym
@@ -105,8 +106,10 @@ def contains(space: gym.Space, action: Any) -> bool:
 
 
 def agent_seed(seed: int, episode: int) -> int:
-    """What the random source of an agent starts from in an episode."""
-    return (seed * 1_000_003 + episode) % 2**31
+    """What the random source of an agent starts from in an episode; it tells no one a seed that is not known."""
+    if seed < 2**31:  # reserved, and known to everybody
+        return (seed * 1_000_003 + episode) % 2**31
+    return int.from_bytes(blake2b(f"{seed}/{episode}".encode(), digest_size=4).digest(), "little") >> 1
 
 
 def _memory_nbytes(agent: Any, state: Any) -> int:
