@@ -9,6 +9,7 @@ prints one line for each agent and task, and exits with 1 where a score differs.
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -76,12 +77,17 @@ def as_table(reference: dict[str, Any]) -> str:
     What there is less of, agents or tasks, stands in the columns.
     """
     agents = reference["agents"]
-    tasks = list(dict.fromkeys(task for agent in agents.values() for task in agent["tasks"]))
+    tasks = sorted({task for agent in agents.values() for task in agent["tasks"]}, key=_in_order)
     if len(agents) >= len(tasks):
         rows = [[f"`{name}`", *(_cell(reference, name, task) for task in tasks)] for name in agents]
         return as_markdown(["agent", *tasks], rows)
     rows = [[task, *(_cell(reference, name, task) for name in agents)] for task in tasks]
     return as_markdown(["task", *(f"`{name}`" for name in agents)], rows)
+
+
+def _in_order(name: str) -> list[Any]:
+    """Numbers by their size: 4k before 16k."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"([0-9]+)", name)]
 
 
 def as_type_table(reference: dict[str, Any], task: str) -> str:
