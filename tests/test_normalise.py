@@ -16,8 +16,8 @@ from memgym.core import suites
 from memgym.core.evaluate import AgentSpec, plan, run
 from memgym.core.result import read_bundle
 from memgym.core.rollout import play_episode, replay_episode
-from memgym.core.task_env import make_env
 from memgym.core.suites import Suite, Task, get_suite
+from memgym.core.task_env import make_env
 from memgym.core.trace import Episode, Recorder
 from memgym.core.verify import verify
 from memgym.errors import DependencyMissing, InvalidOperation, MemgymError, ResultMismatch
