@@ -195,7 +195,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, str]]
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")  # peft asks transformers for it
+@pytest.mark.filterwarnings(
+    "ignore:.is_gradient_checkpointing:FutureWarning"
+)  # peft asks transformers for it
 def test_one_model_swaps_its_adapters(tiny: tuple[str, dict[str, str]]) -> None:
     """What a step gets is what its adapter alone would give, whatever was asked before."""
     import torch
