@@ -225,7 +225,7 @@ def memos(
         scheduler: see `MemOSPolicy`.
         governance: see `MemOSPolicy`.
     """
-    switches = {"conflicts": conflicts, "scheduler": scheduler, "governance": governance}
+    switches: dict[str, Any] = {"conflicts": conflicts, "scheduler": scheduler, "governance": governance}
     return system(
         "memos",
         lambda backend: MemOSPolicy(backend, HashingEmbedder(256), **switches),

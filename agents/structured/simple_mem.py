@@ -239,7 +239,7 @@ def simple_mem(
         consolidation: see `SimpleMemPolicy`.
         metadata: see `SimpleMemPolicy`.
     """
-    switches = {"gate": gate, "consolidation": consolidation, "metadata": metadata}
+    switches: dict[str, Any] = {"gate": gate, "consolidation": consolidation, "metadata": metadata}
     return system(
         "simple-mem",
         lambda backend: SimpleMemPolicy(backend, HashingEmbedder(256), variant=variant, **switches),
