@@ -190,13 +190,18 @@ def test_watching_an_agent_that_cannot_play_says_why() -> None:
     assert "plays text tasks only" in out.stderr
 
 
-def test_example_agent_of_another_folder_is_evaluated_by_name(tmp_path: Path) -> None:
+def test_example_agent_of_another_folder_is_evaluated_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("MEMGYM_DATA", "MEMGYM_CACHE"):  # without LoCoMo, which takes a minute
+        monkeypatch.setenv(name, str(tmp_path / "none"))
     examples = Path(__file__).parents[1] / "examples"
     script = Path(sys.executable).parent / "memgym"
-    run = ["evaluate", "-a", "my_agent:make", "-s", "dialogue", "--episodes", "2", "-o", str(tmp_path)]
-    for command in ([*run, "--workers", "2"], ["verify", str(tmp_path)]):
+    results = tmp_path / "results"
+    run = ["evaluate", "-a", "my_agent:make", "-s", "dialogue", "--episodes", "2", "-o", str(results)]
+    for command in ([*run, "--workers", "2"], ["verify", str(results)]):
         out = subprocess.run(
             [str(script), *command], cwd=examples, capture_output=True, encoding="utf-8", check=False
         )
         assert out.returncode == 0, out.stderr
-    assert (tmp_path / "my-agent" / "submission.json").is_file()
+    assert (results / "my-agent" / "submission.json").is_file()
