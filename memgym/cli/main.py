@@ -1,5 +1,9 @@
 """``memgym``: the commands in one place."""
 
+import inspect
+from collections.abc import Callable
+from typing import Any
+
 import typer
 
 from memgym.cli.compare import compare
@@ -22,15 +26,27 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-app.command("list")(list_names)
-app.command("play")(play)
-app.command("train")(train)
-app.command("plot")(plot)
-app.command("evaluate")(evaluate)
-app.command("compare")(compare)
-app.command("verify")(verify)
-app.command("register")(register)
-app.command("submit")(submit)
-app.command("judge")(judge)
+COMMANDS = {
+    "list": list_names,
+    "play": play,
+    "train": train,
+    "plot": plot,
+    "evaluate": evaluate,
+    "compare": compare,
+    "verify": verify,
+    "register": register,
+    "submit": submit,
+    "judge": judge,
+}
+
+
+def _help(command: Callable[..., Any]) -> str:
+    """A command's docstring, whose paragraphs flow: Rich keeps line breaks, and a terminal has its own width."""
+    paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
+    return "\n\n".join(part if part[0] == " " else " ".join(part.split("\n")) for part in paragraphs)
+
+
+for name, command in COMMANDS.items():
+    app.command(name, help=_help(command))(command)
 app.add_typer(data, name="data")
 app.add_typer(leaderboard, name="leaderboard")
