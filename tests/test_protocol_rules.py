@@ -17,7 +17,6 @@ from memgym.core.protocol import (
     agent_digest,
     canary_chance,
     caught_by_canaries,
-    normalised,
     tracks_of,
 )
 from memgym.core.result import read_bundle
@@ -27,6 +26,7 @@ from memgym.core.verify import verify
 from memgym.errors import SubmissionRefused, UnknownName
 from memgym.leaderboard.build import build_site
 from memgym.leaderboard.protocol_tables import TABLES, with_tables
+from memgym.leaderboard.statistics import normalise
 from memgym.leaderboard.submission import check_submission
 from memgym.registry import Registry
 
@@ -70,9 +70,9 @@ def test_there_are_four_budgets_and_names_are_unique() -> None:
 
 
 def test_scores_lie_between_floor_and_ceiling_and_are_not_cut() -> None:
-    assert (normalised(0.6, 0.2, 1.0), normalised(0.0, 0.5, 1.0)) == (pytest.approx(0.5), -1.0)
+    assert (normalise(0.6, 0.2, 1.0), normalise(0.0, 0.5, 1.0)) == (pytest.approx(0.5), -1.0)
     with pytest.raises(ValueError, match="not above the floor"):
-        normalised(0.5, 1.0, 1.0)
+        normalise(0.5, 1.0, 1.0)
 
 
 # ---------------------------------------------------------------------- beacon

@@ -22,7 +22,6 @@ __all__ = [
     "agent_digest",
     "canary_chance",
     "caught_by_canaries",
-    "normalised",
     "tracks_of",
 ]
 
@@ -96,19 +95,6 @@ def tracks_of(kind: str, memory_max: int) -> tuple[str, ...]:
     ('open', 'memory-1kib', 'memory-16kib', 'memory-256kib', 'non-llm')
     """
     return tuple(track.name for track in TRACKS if track.has(kind, memory_max))
-
-
-def normalised(score: float, floor: float, ceiling: float) -> float:
-    """A task's mean score between the random agent's (0) and the oracle's (1).
-
-    It is not cut: an agent can be worse than chance.
-
-    Raises:
-        ValueError: the ceiling is not above the floor.
-    """
-    if not ceiling > floor:
-        raise ValueError(f"the ceiling, {ceiling}, is not above the floor, {floor}.")
-    return (score - floor) / (ceiling - floor)
 
 
 def agent_digest(card: Mapping[str, Any]) -> str:
