@@ -127,44 +127,54 @@ def check_vector_env(
     rng = np.random.default_rng(seed)
     space: Any = ours.single_action_space
     episodes = 0
-    _assert_same(ours.reset(seed=seed), theirs.reset(seed=seed), "reset")
+    assert_same(ours.reset(seed=seed), theirs.reset(seed=seed), "reset")
     for step in range(steps):
         actions = rng.integers(0, space.n, num_envs)
         for i in (rng.random(num_envs) < follow).nonzero()[0]:
             task: Any = theirs.envs[i]
             actions[i] = task.oracle_action()
         given, wanted = ours.step(actions), theirs.step(actions)
-        _assert_same(given, wanted, f"step {step}")
+        assert_same(given, wanted, f"step {step}")
         ended = wanted[2] | wanted[3]
         episodes += int(ended.sum())
         if autoreset_mode == AutoresetMode.DISABLED and ended.any():
             chosen = {"reset_mask": ended}
-            _assert_same(ours.reset(options=chosen), theirs.reset(options=chosen), f"reset after step {step}")
+            assert_same(ours.reset(options=chosen), theirs.reset(options=chosen), f"reset after step {step}")
     ours.close()
     theirs.close()
     return episodes
 
 
-def _assert_same(given: Any, wanted: Any, where: str) -> None:
-    """Equal values; of arrays, equal types as well."""
+def assert_same(given: Any, wanted: Any, where: str) -> None:
+    """Check that what two environments gave is equal: values, and of arrays types and bits as well.
+
+    Args:
+        given: of one.
+        wanted: of the other.
+        where: said in front of what differs.
+
+    Raises:
+        AssertionError: names what differs.
+    """
     if isinstance(wanted, dict):
         assert set(given) == set(wanted), f"{where}: keys {sorted(given)} instead of {sorted(wanted)}"
         for key in wanted:
-            _assert_same(given[key], wanted[key], f"{where}, {key!r}")
+            assert_same(given[key], wanted[key], f"{where}, {key!r}")
     elif isinstance(wanted, tuple):
         names = ("observation", "reward", "terminated", "truncated", "infos")
         names = names if len(wanted) == len(names) else ("observation", "infos")
         for name, ours, theirs in zip(names, given, wanted, strict=True):
-            _assert_same(ours, theirs, f"{where}, {name}")
+            assert_same(ours, theirs, f"{where}, {name}")
     elif isinstance(wanted, np.ndarray):
         assert given.dtype == wanted.dtype, f"{where}: {given.dtype} instead of {wanted.dtype}"
         assert given.shape == wanted.shape, f"{where}: shape {given.shape} instead of {wanted.shape}"
         if wanted.dtype == object:
             for i, (ours, theirs) in enumerate(zip(given, wanted, strict=True)):
-                _assert_same(ours, theirs, f"{where}, environment {i}")
+                assert_same(ours, theirs, f"{where}, environment {i}")
         else:
             differ = np.argwhere(given != wanted)
             assert not differ.size, f"{where}, at {differ[0]}: {given} instead of {wanted}"
+            assert given.tobytes() == wanted.tobytes(), f"{where}: equal values of other bits"
     else:
         assert given == wanted, f"{where}: {given!r} instead of {wanted!r}"
 

@@ -14,7 +14,7 @@ from gymnasium.vector import AutoresetMode
 import memgym  # noqa: F401 - registers the environments
 from memgym.agents import make_agent
 from memgym.agents.scripted import PLAYERS
-from memgym.checks import check_vector_env, play_by_name
+from memgym.checks import assert_same, check_vector_env, play_by_name
 from memgym.envs import VECTOR_ENVIRONMENTS
 from memgym.envs.control_vector import Copies
 from memgym.errors import DependencyMissing
@@ -74,24 +74,6 @@ def make(env_id: str, **kwargs: Any) -> Any:
     return gym.make(env_id, disable_env_checker=True, **kwargs).unwrapped
 
 
-def same(given: Any, wanted: Any) -> None:
-    """Equal to the last bit, in whatever they hold."""
-    if isinstance(wanted, dict):
-        assert given.keys() == wanted.keys()
-        given, wanted = ([part[key] for key in wanted] for part in (given, wanted))
-    if isinstance(wanted, tuple | list):
-        assert len(given) == len(wanted)
-        for ours, theirs in zip(given, wanted, strict=True):
-            same(ours, theirs)
-    elif isinstance(wanted, np.ndarray) and wanted.dtype != object:
-        assert given.dtype == wanted.dtype
-        assert given.tobytes() == wanted.tobytes()
-    elif isinstance(wanted, np.ndarray):
-        same(list(given), list(wanted))
-    else:
-        assert given == wanted
-
-
 def make_vec(env_id: str, num_envs: int, **kwargs: Any) -> Any:
     return gym.make_vec(env_id, num_envs=num_envs, **kwargs)
 
@@ -119,10 +101,10 @@ def test_compiled_loops_give_what_numpy_gives_over_ten_thousand_steps(env_id) ->
     """And so what 64 scalar environments give, by the test above."""
     pytest.importorskip("numba", reason="numba is not installed: pip install 'memgym[speed]'")
     plain, compiled = (make_vec(env_id, 64, backend=backend) for backend in ("numpy", "numba"))
-    same(compiled.reset(seed=0), plain.reset(seed=0))
+    assert_same(compiled.reset(seed=0), plain.reset(seed=0), "reset")
     actions = np.random.default_rng(0).integers(0, plain.single_action_space.n, (10_000, 64))
-    for row in actions:
-        same(compiled.step(row), plain.step(row))
+    for step, row in enumerate(actions):
+        assert_same(compiled.step(row), plain.step(row), f"step {step}")
 
 
 @pytest.mark.parametrize("env_id", VECTOR_ENVIRONMENTS)
