@@ -24,6 +24,7 @@ class TrainingPlot:
         x_ticks: where a number of steps stands, and how it is written.
         y_ticks: the same for returns.
         summary: the curve in words.
+        left, right, top, bottom: edges of the area that the curve is drawn in.
     """
 
     path: str
@@ -32,6 +33,10 @@ class TrainingPlot:
     summary: str
     width: int = WIDTH
     height: int = HEIGHT
+    left: int = LEFT
+    right: int = RIGHT
+    top: int = TOP
+    bottom: int = BOTTOM
 
 
 def training_plot(card: Mapping[str, Any]) -> TrainingPlot | None:
