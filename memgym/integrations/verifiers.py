@@ -20,8 +20,7 @@ from typing import Any
 from pydantic import Field
 
 from memgym.errors import DependencyMissing
-from memgym.integrations.text_play import TextPlay
-from memgym.integrations.trl_turns import INSTRUCTION
+from memgym.integrations.text_play import INSTRUCTION, TextPlay
 
 try:
     import verifiers.v1 as vf  # pyright: ignore[reportMissingImports] - no part of the development extra
