@@ -11,7 +11,15 @@ from rich.console import Console
 from rich.table import Table
 
 from memgym.cli.engine import AddressOption, EngineOption, WorkersOption, read_engine
-from memgym.cli.players import AGENTS_HELP, read_agents, resumable
+from memgym.cli.players import (
+    AgentsOption,
+    EpisodesOption,
+    SeedsOption,
+    SuiteOption,
+    check_out,
+    read_agents,
+    resumable,
+)
 from memgym.cli.progress import progress
 from memgym.core import evaluate as core
 from memgym.core.budgets import format_size, parse_budgets, with_budget_only
@@ -27,8 +35,8 @@ WIDE = 200  # columns of a table in a file, which has no edge to fold at
 
 
 def compare(
-    agents: Annotated[list[str], typer.Option("--agent", "--agents", "-a", help=AGENTS_HELP)],
-    suite: Annotated[str, typer.Option("--suite", "-s", help="Suite of tasks; see `memgym list suites`.")],
+    agents: AgentsOption,
+    suite: SuiteOption,
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder for the results, the tables and the figure.")
     ],
@@ -39,12 +47,8 @@ def compare(
     tasks: Annotated[
         str | None, typer.Option(help="Tasks of the suite, with commas, instead of all that have a budget.")
     ] = None,
-    episodes: Annotated[
-        int | None, typer.Option(help="Episodes a task and seed, instead of the suite's.")
-    ] = None,
-    seeds: Annotated[
-        int | None, typer.Option(help="Number of reserved seeds, instead of the suite's.")
-    ] = None,
+    episodes: EpisodesOption = None,
+    seeds: SeedsOption = None,
     workers: WorkersOption = None,
     engine: EngineOption = "local",
     address: AddressOption = None,
@@ -77,8 +81,7 @@ def compare(
         sized = {size: base.resized(episodes, seeds, size) for size in sizes}
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    if out.exists() and not out.is_dir():
-        raise typer.BadParameter(f"--out is a folder, and {out} is a file.")
+    check_out(out)
     player = read_engine(engine, workers, address)
     console = Console()
     specs = read_agents(agents)

@@ -8,7 +8,15 @@ from rich.console import Console
 from rich.table import Table
 
 from memgym.cli.engine import AddressOption, EngineOption, WorkersOption, read_engine
-from memgym.cli.players import AGENTS_HELP, read_agents, resumable
+from memgym.cli.players import (
+    AgentsOption,
+    EpisodesOption,
+    SeedsOption,
+    SuiteOption,
+    check_out,
+    read_agents,
+    resumable,
+)
 from memgym.cli.progress import progress
 from memgym.core import evaluate as core
 from memgym.core.result import read_bundle
@@ -18,23 +26,11 @@ __all__ = ["evaluate"]
 
 
 def evaluate(
-    agents: Annotated[
-        list[str],
-        typer.Option(
-            "--agent",
-            "--agents",
-            "-a",
-            help=AGENTS_HELP,
-        ),
-    ],
-    suite: Annotated[str, typer.Option("--suite", "-s", help="Suite of tasks; see `memgym list suites`.")],
+    agents: AgentsOption,
+    suite: SuiteOption,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results, one inside it an agent.")],
-    episodes: Annotated[
-        int | None, typer.Option(help="Episodes a task and seed, instead of the suite's.")
-    ] = None,
-    seeds: Annotated[
-        int | None, typer.Option(help="Number of reserved seeds, instead of the suite's.")
-    ] = None,
+    episodes: EpisodesOption = None,
+    seeds: SeedsOption = None,
     budget: Annotated[
         int | None, typer.Option(help="Bytes of the memory bank in text tasks, instead of the suite's.")
     ] = None,
@@ -69,8 +65,7 @@ def evaluate(
     for name, value in numbers.items():
         if value is not None and value < 1:
             raise typer.BadParameter(f"{name} is at least 1, not {value}.")
-    if out.exists() and not out.is_dir():
-        raise typer.BadParameter(f"--out is a folder, and {out} is a file.")
+    check_out(out)
     player = read_engine(engine, workers, address)
     chosen = get_suite(suite).resized(episodes, seeds, budget)
     if beacon:

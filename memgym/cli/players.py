@@ -2,18 +2,43 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from memgym.core.evaluate import AgentSpec
 
-__all__ = ["AGENTS_HELP", "read_agents", "resumable"]
+__all__ = [
+    "AgentsOption",
+    "EpisodesOption",
+    "SeedsOption",
+    "SuiteOption",
+    "check_out",
+    "read_agents",
+    "resumable",
+]
 
-AGENTS_HELP = (
-    "Agent, or several with commas: registered names, 'module:attr', or files that MemoryPPO saved "
-    "(MODEL.safetensors). May be repeated."
-)
+AgentsOption = Annotated[
+    list[str],
+    typer.Option(
+        "--agent",
+        "--agents",
+        "-a",
+        help="Agent, or several with commas: registered names, 'module:attr', or files that MemoryPPO saved "
+        "(MODEL.safetensors). May be repeated.",
+    ),
+]
+SuiteOption = Annotated[str, typer.Option("--suite", "-s", help="Suite of tasks; see `memgym list suites`.")]
+EpisodesOption = Annotated[int | None, typer.Option(help="Episodes a task and seed, instead of the suite's.")]
+SeedsOption = Annotated[int | None, typer.Option(help="Number of reserved seeds, instead of the suite's.")]
+
+
+def check_out(out: Path) -> None:
+    """Refuse a place for results that is a file."""
+    if out.exists() and not out.is_dir():
+        raise typer.BadParameter(f"--out is a folder, and {out} is a file.")
 
 
 def read_agents(parts: Sequence[str]) -> list[AgentSpec]:

@@ -1,21 +1,16 @@
 """``memgym register``: what is published of an agent before the seeds that it will play are known."""
 
-from typing import Annotated
-
-import typer
 from rich.console import Console
 from rich.markup import escape
 
-from memgym.cli.players import AGENTS_HELP, read_agents
+from memgym.cli.players import AgentsOption, read_agents
 from memgym.core.players import dismiss, introduced
 from memgym.core.protocol import agent_digest
 
 __all__ = ["register"]
 
 
-def register(
-    agents: Annotated[list[str], typer.Option("--agent", "--agents", "-a", help=AGENTS_HELP)],
-) -> None:
+def register(agents: AgentsOption) -> None:
     """Print the digest of agents, of their cards, code and weights, to be listed in the next round.
 
     Nothing is sent anywhere. Once the round is closed and its beacon is published, play its seeds with
