@@ -20,20 +20,19 @@ Beside it: the same training with the bank hidden from the policy, and what memg
 under the same budget. Interrupt it and call it again, and it goes on with the next run.
 """
 
-import argparse
 import io
 import json
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
@@ -42,8 +41,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from memgym.agents import make_agent
 from memgym.agents.sb3 import ProgressLine
 from memgym.agents.slot_policy import SlotPolicy
-from memgym.baselines.reference import expected_file
-from memgym.baselines.study_memory_actions import all_versions, as_json, run_file
+from memgym.baselines.study import Planned, all_versions, run_file, run_missing, study_main
 from memgym.core.result import write_atomically
 from memgym.core.rollout import play_episode
 from memgym.core.trace import Recorder
@@ -256,23 +254,16 @@ def run_study(out: Path, conditions: Sequence[str] = tuple(CONDITIONS), config: 
     Raises:
         ValueError: `out` holds a run of another configuration or of other versions.
     """
+    made_with, planned = all_versions(), []
     for condition, seed in product(conditions, SEEDS):
         mine = replace(config or Config(), seed=seed, **CONDITIONS[condition])
         made_by = {
             "config": json.loads(json.dumps(asdict(mine))),
             "task": dict(TASK),
-            "versions": all_versions(),
+            "versions": made_with,
         }
-        file = run_file(out, condition, seed)
-        if file.is_file():
-            kept = json.loads(file.read_text())
-            if {key: kept[key] for key in made_by} != made_by:
-                raise ValueError(f"{file} is of another configuration or version: choose another --out.")
-            continue
-        print(f"{condition}, seed {seed}", flush=True)
-        run = {"condition": condition, "seed": seed, **run_once(mine, EPISODES), **made_by}
-        write_atomically(file, json.dumps(run).encode() + b"\n")
-        print(f"  score {run['eval']['score']}, {run['cpu_seconds']} CPU seconds", flush=True)
+        planned.append(Planned(condition, seed, made_by, partial(run_once, mine, EPISODES)))
+    run_missing(out, planned, lambda run: f"score {run['eval']['score']}")
     for name in AGENTS:
         if not (file := out / f"{name}.json").is_file():
             write_atomically(file, json.dumps(play_agent(name, EPISODES)).encode() + b"\n")
@@ -332,30 +323,17 @@ def plot(study: dict[str, Any]) -> bytes:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run what is missing; when all runs are there, write the summary and the plot beside them."""
-    parser = argparse.ArgumentParser(
-        prog="python -m memgym.baselines.study_dialogue_slots",
+    study_main(
+        arguments,
+        name=NAME,
+        command=COMMAND,
         description=f"PPO on a text memory, five seeds, with its control; writes {NAME}.json and .png.",
-        epilog=f"example:\n  {COMMAND}\n",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        conditions=tuple(CONDITIONS),
+        seeds=SEEDS,
+        run=lambda out, conditions: run_study(out, conditions=conditions),
+        summary=summary,
+        plot=plot,
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder of the runs; finished ones are kept")
-    parser.add_argument(
-        "--only", choices=CONDITIONS, help="run these five alone, to use a terminal for each condition"
-    )
-    parser.add_argument("--write", action="store_true", help="make these the committed results")
-    given = parser.parse_args(arguments)
-
-    torch.set_num_threads(1)  # the network is small: more threads only wait for each other
-    run_study(given.out, [given.only] if given.only else tuple(CONDITIONS))
-    missing = [name for name in CONDITIONS for seed in SEEDS if not run_file(given.out, name, seed).is_file()]
-    if missing:
-        print(f"{len(missing)} runs are still missing: {', '.join(sorted(set(missing)))}")
-        return
-    study = summary(given.out)
-    for folder in [given.out, *([expected_file(NAME).parent] if given.write else [])]:
-        write_atomically(folder / f"{NAME}.json", as_json(study))
-        write_atomically(folder / f"{NAME}.png", plot(study))
-        print(f"wrote {folder / NAME}.json and .png")
 
 
 if __name__ == "__main__":

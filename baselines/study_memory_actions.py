@@ -16,25 +16,21 @@ cue until it happens to write, where the greedy one waits for ever: success in t
 greedy curves fall back to 0.04 or to 0 now and then before they stay at 1.
 """
 
-import argparse
 import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
-import stable_baselines3
-import torch
 from stable_baselines3.common.callbacks import BaseCallback
 
 from memgym.agents.sb3 import success_rate
-from memgym.baselines.reference import expected_file
+from memgym.baselines.study import Planned, all_versions, run_file, run_missing, study_main
 from memgym.baselines.train_ppo_memory import ENV_ID, Config, make_envs, train
-from memgym.core.evaluate import versions
-from memgym.core.result import write_atomically
 from memgym.errors import DependencyMissing
 
 try:
@@ -123,30 +119,13 @@ def run_study(
     Raises:
         ValueError: `out` holds a run of another configuration or of other versions.
     """
+    last, made_with = f"success_n{stages[-1].num_corridors}", all_versions()
+    planned = []
     for condition, seed in product(conditions, seeds):
         mine = [replace(stage, seed=seed, **CONDITIONS[condition]) for stage in stages]
-        made_by = {"stages": [asdict(stage) for stage in mine], "versions": all_versions()}
-        file = run_file(out, condition, seed)
-        if file.is_file():
-            kept = json.loads(file.read_text())
-            if {key: kept[key] for key in made_by} != made_by:
-                raise ValueError(f"{file} is of another configuration or version: choose another --out.")
-            continue
-        print(f"{condition}, seed {seed}", flush=True)
-        run = {"condition": condition, "seed": seed, **run_once(mine), **made_by}
-        write_atomically(file, json.dumps(run).encode() + b"\n")
-        success = run["eval"][f"success_n{mine[-1].num_corridors}"]
-        print(f"  success {success}, {run['cpu_seconds']} CPU seconds", flush=True)
-
-
-def run_file(out: Path, condition: str, seed: int) -> Path:
-    """Where a run's result lies."""
-    return out / f"{condition}_seed{seed}.json"
-
-
-def all_versions() -> dict[str, str]:
-    """What the numbers may depend on."""
-    return {**versions(), "torch": torch.__version__, "stable_baselines3": stable_baselines3.__version__}
+        made_by = {"stages": [asdict(stage) for stage in mine], "versions": made_with}
+        planned.append(Planned(condition, seed, made_by, partial(run_once, mine)))
+    run_missing(out, planned, lambda run: f"success {run['eval'][last]}")
 
 
 def summary(out: Path, seeds: Sequence[int] = SEEDS) -> dict[str, Any]:
@@ -168,13 +147,6 @@ def summary(out: Path, seeds: Sequence[int] = SEEDS) -> dict[str, Any]:
         "versions": first["versions"],
         "runs": [{key: value for key, value in run.items() if key not in common} for run in runs],
     }
-
-
-def as_json(study: dict[str, Any]) -> bytes:
-    """JSON with a line for each run, so that a changed run is a changed line."""
-    runs = ",\n".join("  " + json.dumps(run) for run in study["runs"])
-    head = json.dumps({**study, "runs": "RUNS"}, indent=1)
-    return head.replace('"RUNS"', f"[\n{runs}\n ]").encode() + b"\n"
 
 
 def plot(study: dict[str, Any]) -> bytes:
@@ -213,30 +185,17 @@ def plot(study: dict[str, Any]) -> bytes:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run what is missing; when all runs are there, write the summary and the plot beside them."""
-    parser = argparse.ArgumentParser(
-        prog="python -m memgym.baselines.study_memory_actions",
+    study_main(
+        arguments,
+        name=NAME,
+        command=COMMAND,
         description=f"Five seeds with memory, with hidden memory and without; writes {NAME}.json and .png.",
-        epilog=f"example:\n  {COMMAND}\n",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        conditions=tuple(CONDITIONS),
+        seeds=SEEDS,
+        run=lambda out, conditions: run_study(out, conditions=conditions),
+        summary=summary,
+        plot=plot,
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder of the runs; finished ones are kept")
-    parser.add_argument(
-        "--only", choices=CONDITIONS, help="run these five alone, to use a terminal for each condition"
-    )
-    parser.add_argument("--write", action="store_true", help="make these the committed results")
-    given = parser.parse_args(arguments)
-
-    torch.set_num_threads(1)  # the network is small: more threads only wait for each other
-    run_study(given.out, conditions=[given.only] if given.only else tuple(CONDITIONS))
-    missing = [name for name in CONDITIONS for seed in SEEDS if not run_file(given.out, name, seed).is_file()]
-    if missing:
-        print(f"{len(missing)} runs are still missing: {', '.join(sorted(set(missing)))}")
-        return
-    study = summary(given.out)
-    for folder in [given.out, *([expected_file(NAME).parent] if given.write else [])]:
-        write_atomically(folder / f"{NAME}.json", as_json(study))
-        write_atomically(folder / f"{NAME}.png", plot(study))
-        print(f"wrote {folder / NAME}.json and .png")
 
 
 if __name__ == "__main__":
