@@ -74,7 +74,7 @@ def entry_of(bundle: Bundle, seconds: Mapping[str, float] | None = None) -> Entr
 
 
 def read_entry(folder: Path, kept: Path | None = None) -> Entry:
-    """The entry of a bundle in a folder.
+    """The entry of a bundle in a folder, its actions left out or not.
 
     Args:
         folder: with `submission.json`.
@@ -85,7 +85,9 @@ def read_entry(folder: Path, kept: Path | None = None) -> Entry:
     """
     if kept is None:
         return _read(folder)
-    header = check_files(folder)  # every file is byte for byte the one that the totals were made from
+    header = check_files(
+        folder, abridged=True
+    )  # every file is byte for byte the one that the totals were made from
     name = hashlib.sha256(VERSION.encode() + (folder / HEADER_FILE).read_bytes()).hexdigest()
     path = kept / f"{name}.json"
     try:
@@ -100,7 +102,7 @@ def read_entry(folder: Path, kept: Path | None = None) -> Entry:
 
 
 def _read(folder: Path) -> Entry:
-    bundle = read_bundle(folder)
+    bundle = read_bundle(folder, abridged=True)
     seconds: dict[str, list[float]] = defaultdict(list)
     for row in read_timings(folder):
         seconds[row["task"]].append(row["cpu_s"])

@@ -52,7 +52,7 @@ except ImportError:
 
 __all__ = ["STATUSES", "render_pages", "write_page"]
 
-STATUSES = {name: RUNGS[name] for name in ("replayed", "claimed")}
+STATUSES = dict(reversed(RUNGS.items()))  # the best first
 RATE_TITLES = {
     "evidence_recall": ("Recall", "fraction of the evidence that the memory held when the question came"),
     "abstained": ("Abstained", "fraction of questions that the agent declined to answer"),

@@ -1,21 +1,17 @@
 """``memgym submit``: check a result and put it among the submissions."""
 
-import tempfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
-from memgym.core import evaluate
+from memgym.cli.rerun import play_again
 from memgym.core.protocol import tracks_of
-from memgym.core.result import read_bundle
-from memgym.core.suites import get_suite
-from memgym.errors import SubmissionRefused
 from memgym.registry import load_object
 
-__all__ = ["play_again", "submit"]
+__all__ = ["submit"]
 
 SUBMISSIONS = Path("leaderboard/submissions")
 
@@ -53,16 +49,3 @@ def submit(
     console.print("Then open a pull request that adds this folder and nothing else:")
     console.print(f"  git switch -c submit-{escape(place.parent.name)}")
     console.print(f"  git add {escape(str(place))} && git commit -m 'Submit {escape(place.parent.name)}'")
-
-
-def play_again(bundle: Any) -> None:
-    """Play the registered agent of a result again, and refuse the result where it did something else."""
-    refuse = load_object("memgym.leaderboard.submission:refuse_unless_same")
-    name = bundle.header["agent"]["name"]
-    if name not in load_object("memgym.agents:AGENTS"):  # a name in a stranger's file imports nothing
-        raise SubmissionRefused(f"{name!r} is no reference agent of memgym; its card's kind is another.")
-    spec = evaluate.AgentSpec(name)
-    with tempfile.TemporaryDirectory() as out:
-        suite = get_suite(bundle.header["suite"])
-        (folder,) = evaluate.run([evaluate.plan(spec, suite, Path(out))])
-        refuse(bundle, read_bundle(folder))

@@ -9,8 +9,11 @@ from rich.markup import escape
 
 from memgym.cli.engine import AddressOption, EngineOption, WorkersOption, read_engine
 from memgym.cli.progress import progress
+from memgym.cli.rerun import play_again
 from memgym.core import verify as core
 from memgym.core.result import find_bundles
+from memgym.core.verified import note_rerun
+from memgym.datasets.base import cache_dir
 from memgym.errors import MemgymError, ResultError
 
 __all__ = ["verify"]
@@ -18,17 +21,25 @@ __all__ = ["verify"]
 
 def verify(
     folder: Annotated[Path, typer.Argument(help="A result bundle, or a folder of bundles.")],
+    rerun: Annotated[
+        bool, typer.Option("--rerun", help="Also play the agents themselves again: memgym's own, by name.")
+    ] = False,
     workers: WorkersOption = None,
     engine: EngineOption = "local",
     address: AddressOption = None,
 ) -> None:
     """Replay every action of a result and compare every number; exit with 1 unless all of it is verified.
 
+    A replay shows that the numbers follow from the actions, a rerun that the agent chooses these actions. Pages that
+    this machine builds later show which results were rerun.
+
     [dim]Examples:[/dim]
 
         memgym verify results/rules
 
         memgym verify results
+
+        memgym verify results --rerun
     """
     player = read_engine(engine, workers, address)
     bundles = find_bundles(folder)
@@ -38,6 +49,12 @@ def verify(
         try:
             with progress(f"verifying {path.name}") as report:
                 bundle = core.verify(path, lambda done, total, report=report: report(done, total, ""), player)
+            if rerun:
+                with progress(f"playing {path.name} again") as report:
+                    play_again(
+                        bundle, player, lambda shard, done, total, report=report: report(done, total, "")
+                    )
+                note_rerun(path, cache_dir() / "leaderboard")
         except ResultError as error:
             failed += 1
             console.print(f"[red]refused[/red]   {escape(str(path))}: {escape(str(error))}", soft_wrap=True)
@@ -50,8 +67,8 @@ def verify(
         else:
             digest = bundle.header["digest"]
             console.print(
-                f"[green]verified[/green]  {escape(str(path))}: {len(bundle.episodes)} episodes replayed, "
-                f"digest {digest[:12]}",
+                f"[green]verified[/green]  {escape(str(path))}: {len(bundle.episodes)} episodes replayed"
+                f"{' and played again' if rerun else ''}, digest {digest[:12]}",
                 highlight=False,
                 soft_wrap=True,
             )

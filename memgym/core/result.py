@@ -9,6 +9,8 @@
     traces/<task>.jsonl.gz   one line an episode: every action
     timings.jsonl.gz      one line an episode: CPU seconds; not part of the digest
 
+A bundle may be kept *abridged*, without the folder `traces`: it compares like any other, and cannot be replayed.
+
 Everything in it is a stranger's data: it is parsed by a strict schema, sizes are limited, and no path in it
 is ever followed.
 """
@@ -50,6 +52,7 @@ __all__ = [
     "canonical_json",
     "check_files",
     "find_bundles",
+    "is_abridged",
     "read_bundle",
     "read_timings",
     "read_traces",
@@ -61,6 +64,7 @@ __all__ = [
 
 SCHEMA = "memgym-result/1"
 HEADER_FILE, EPISODES_FILE, TIMINGS_FILE = "submission.json", "episodes.jsonl.gz", "timings.jsonl.gz"
+TRACES = "traces"
 MAX_HEADER_BYTES = 2 << 20
 MAX_SECONDS = 366 * 24 * 3600.0  # of one episode
 SECTIONS = ("agent", "versions", "tasks", "skipped", "summary", "manifest", "content")
@@ -188,7 +192,7 @@ def write_bundle(
 ) -> dict[str, Any]:
     """Write a bundle, the header last, and return the header."""
     lines = {EPISODES_FILE: as_lines(episodes), TIMINGS_FILE: as_lines(timings)}
-    lines |= {f"traces/{task}.jsonl.gz": as_lines(rows) for task, rows in traces.items()}
+    lines |= {f"{TRACES}/{task}.jsonl.gz": as_lines(rows) for task, rows in traces.items()}
     content = {
         name: hashlib.sha256(data).hexdigest() for name, data in sorted(lines.items()) if name != TIMINGS_FILE
     }
@@ -217,14 +221,23 @@ def write_bundle(
     return header
 
 
-def read_bundle(folder: Path) -> Bundle:
+def is_abridged(folder: Path) -> bool:
+    """Whether the actions of a bundle were left out, the whole folder of them."""
+    return not os.path.lexists(folder / TRACES)
+
+
+def read_bundle(folder: Path, *, abridged: bool = False) -> Bundle:
     """Read a bundle and check its form: schema, sizes, checksums and seals. It does not replay.
+
+    Args:
+        folder: with `submission.json`.
+        abridged: take one whose actions were left out (`is_abridged`).
 
     Raises:
         ResultInvalid: names the file and what is wrong with it.
     """
-    header = check_files(folder)
-    for name in header["content"]:
+    header = check_files(folder, abridged=abridged)
+    for name in _present(folder, header["content"], abridged):
         if sha256_unpacked(folder / name) != header["content"][name]:
             raise ResultInvalid(f"{name}: its content is not the one that {HEADER_FILE} names.")
     for _ in read_timings(folder):
@@ -239,10 +252,14 @@ def read_bundle(folder: Path) -> Bundle:
     return Bundle(folder, header, episodes)
 
 
-def check_files(folder: Path) -> dict[str, Any]:
+def check_files(folder: Path, *, abridged: bool = False) -> dict[str, Any]:
     """The header of a bundle whose seals hold and whose files have the checksums that it names.
 
     Nothing is unpacked: whoever read these very bytes before knows what is in them.
+
+    Args:
+        folder: with `submission.json`.
+        abridged: see `read_bundle`.
 
     Raises:
         ResultInvalid: names the file and what is wrong with it.
@@ -256,16 +273,22 @@ def check_files(folder: Path) -> dict[str, Any]:
         raise ResultInvalid(f"{HEADER_FILE}: schema, protocol, suite, created or digest was changed.")
     if header["digest"] != digest_of(header):
         raise ResultInvalid(f"{HEADER_FILE}: the digest is not that of its content.")
-    expected = {EPISODES_FILE, TIMINGS_FILE} | {f"traces/{t['name']}.jsonl.gz" for t in header["tasks"]}
+    expected = {EPISODES_FILE, TIMINGS_FILE} | {f"{TRACES}/{t['name']}.jsonl.gz" for t in header["tasks"]}
     if set(header["manifest"]) != expected:
         odd = sorted(set(header["manifest"]) ^ expected)[0]
         raise ResultInvalid(f"{HEADER_FILE}: the manifest and the tasks disagree about {odd!r}.")
     if set(header["content"]) != expected - {TIMINGS_FILE}:
         odd = sorted(set(header["content"]) ^ (expected - {TIMINGS_FILE}))[0]
         raise ResultInvalid(f"{HEADER_FILE}: the content and the tasks disagree about {odd!r}.")
-    for name in header["manifest"]:
+    for name in _present(folder, header["manifest"], abridged):
         _check_file(folder / name, name, header)
     return header
+
+
+def _present(folder: Path, names: Mapping[str, str], abridged: bool) -> list[str]:
+    """The files that have to be there: all, or all but the actions where they may be left out and were."""
+    left_out = abridged and is_abridged(folder)
+    return [name for name in names if not (left_out and name.startswith(f"{TRACES}/"))]
 
 
 def read_timings(folder: Path) -> Iterator[dict[str, Any]]:
@@ -344,7 +367,7 @@ def read_traces(folder: Path, task: str) -> Iterator[tuple[tuple[int, int], list
     Raises:
         ResultInvalid: a line without the expected fields.
     """
-    name = f"traces/{task}.jsonl.gz"
+    name = f"{TRACES}/{task}.jsonl.gz"
     for number, row in enumerate(unpack_lines(folder / name), 1):
         kinds = {key: type(value) for key, value in row.items()}
         if kinds != {"seed": int, "episode": int, "actions": list}:

@@ -1,4 +1,4 @@
-"""What this machine has verified before need not be replayed again.
+"""What this machine has verified before need not be replayed again; and whose agent it has played again.
 
 A note is kept in a folder of the reader's own, never in a bundle, under a hash of `submission.json`, which names
 the checksum of every other file, and of memgym's own code, which decides what a replay gives.
@@ -14,7 +14,7 @@ from memgym.core.result import HEADER_FILE, check_files, write_atomically
 from memgym.core.verify import verify
 from memgym.version import VERSION
 
-__all__ = ["verify_once"]
+__all__ = ["note_rerun", "verify_once", "was_rerun"]
 
 
 def verify_once(
@@ -39,14 +39,28 @@ def verify_once(
         MemgymError: likewise.
     """
     check_files(folder)  # every file is byte for byte the one that the header names
-    header = (folder / HEADER_FILE).read_bytes()
-    name = hashlib.sha256(f"{VERSION}/{_code()}/".encode() + header).hexdigest()
-    note = kept / f"{name}.verified"
+    note = _note(folder, kept, "verified")
     if note.is_file():
         return False
     verify(folder, on_episode, engine)
     write_atomically(note, b"")
     return True
+
+
+def note_rerun(folder: Path, kept: Path) -> None:
+    """Note that the agent of a verified bundle was played again and did the same."""
+    write_atomically(_note(folder, kept, "rerun"), b"")
+
+
+def was_rerun(folder: Path, kept: Path) -> bool:
+    """Whether that was noted, of these very bytes and with this very code."""
+    return _note(folder, kept, "rerun").is_file()
+
+
+def _note(folder: Path, kept: Path, what: str) -> Path:
+    header = (folder / HEADER_FILE).read_bytes()
+    name = hashlib.sha256(f"{VERSION}/{_code()}/".encode() + header).hexdigest()
+    return kept / f"{name}.{what}"
 
 
 @cache
