@@ -1,0 +1,79 @@
+"""The language model that a package asks: a client of memgym's, so that calls are bounded, counted and recorded."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from memgym.llm import ChatMessage, Client, Completion, Ledger, LLMError, LLMRequest
+from memgym.llm.make import make_client
+
+__all__ = ["DEFAULT_LLM", "PackageModel"]
+
+DEFAULT_LLM = "openai:gpt-4.1-mini"
+
+
+class PackageModel:
+    """Answers a package's prompts and keeps accounts.
+
+    Packages catch what their model raises, and then look as if nothing had been worth keeping; `check` raises it
+    again.
+
+    Args:
+        llm: as `memgym.llm.make_client` names it, or a client, e.g. a `memgym.llm.Cassette`.
+        max_tokens: bound on an answer.
+        body: what the package puts into the body of its requests, for a server named by ``"openai:..."``.
+
+    Attributes:
+        client: who answers.
+        ledger: usage since it was made.
+    """
+
+    def __init__(self, llm: str | Client, max_tokens: int, body: Mapping[str, Any] | None = None) -> None:
+        if isinstance(llm, Client):
+            self.client = llm
+        else:
+            more = {"extra": body} if llm.startswith("openai:") else {}
+            self.client = make_client(llm, **more)
+        self.max_tokens = max_tokens
+        self.ledger = Ledger()
+        self._failure: LLMError | None = None
+
+    def ask(
+        self,
+        step: str,
+        messages: Sequence[ChatMessage],
+        *,
+        schema: Mapping[str, Any] | None = None,
+        tools: Sequence[Mapping[str, Any]] = (),
+    ) -> Completion:
+        """Answer one request at temperature 0.
+
+        Args:
+            step: what it is for, for the accounts.
+            messages: as the package wrote them.
+            schema: JSON schema of the answer.
+            tools: in OpenAI's form.
+
+        Raises:
+            LLMError: there is no answer.
+        """
+        request = LLMRequest(
+            tuple(messages), max_tokens=self.max_tokens, schema=schema, tools=tuple(tools), step=step
+        )
+        try:
+            done = self.client.complete(request)
+        except LLMError as error:
+            self._failure = error
+            self.ledger.add(step, error.usage)
+            raise
+        self.ledger.add(step, done.usage)
+        return done
+
+    def check(self) -> None:
+        """Raise what a package has caught.
+
+        Raises:
+            LLMError: a request since the last check had no answer.
+        """
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
