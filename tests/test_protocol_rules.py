@@ -168,10 +168,10 @@ def honest(tiny: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pa
 def test_nothing_is_shown_and_all_of_it_replays(honest: dict[str, Path]) -> None:
     bundle = verify(honest["belief"])
     canaries = {task["name"] for task in bundle.header["tasks"] if task["name"].endswith(CANARY)}
-    assert canaries == {"t-maze-n3-canary", "key-value-canary"}
+    assert canaries == {"t-maze-n3-canary", "key-value-canary"}  # the dialogue's is not for this agent
     assert bundle.header["summary"]["t-maze-n3"]["score"] == 1.0  # it can play where it sees
     for task in get_suite(bundle.header["suite"]).tasks:
-        if task.canary:
+        if task.name in canaries:
             env = task_env.make_env(task)
             observation, _ = env.reset(seed=reserved_seeds(task)[0])
             assert not observation.any()

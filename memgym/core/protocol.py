@@ -103,16 +103,18 @@ def agent_digest(card: Mapping[str, Any]) -> str:
 
 
 def canary_chance(task: Task) -> float | None:
-    """The best expected score without any memory, which nobody who is shown nothing exceeds.
+    """The best expected score in a canary without any memory, which nobody who is shown nothing exceeds.
 
     None where the rules do not give it.
     """
     env = make_env(task)
+    plain: Any = env.unwrapped
     try:
-        score = getattr(env.unwrapped, "reference_scores", dict)().get("cue-blind")
+        if hasattr(plain, "canary_chance"):
+            return plain.canary_chance()
+        return getattr(plain, "reference_scores", dict)().get("cue-blind")
     finally:
         env.close()
-    return score
 
 
 def caught_by_canaries(tasks: Sequence[Task], scores: Mapping[str, Sequence[float]]) -> str:

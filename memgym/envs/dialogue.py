@@ -8,6 +8,7 @@ from memgym.envs.text import TextMemoryEnv
 from memgym.memory import as_action
 from memgym.stream import Item, Question
 from memgym.worlds.dialogue import DialogueConfig, DialogueWorld, Paraphrase, lexicon, read_question_types
+from memgym.worlds.dialogue.canary import CANARY_TYPES
 from memgym.worlds.dialogue.gold import bank_f1
 
 __all__ = ["DialogueMemory"]
@@ -99,6 +100,9 @@ class DialogueMemory(TextMemoryEnv):
     | --- | --- | --- | --- |
     | `answer_format` | str | "text" | "text" or "choice" |
     | `num_choices` | int | 4 | options with answer_format="choice", "not mentioned" among them |
+    | `canary` | bool | False | nothing that is asked is ever told: in the place of statements comes small talk, and |
+    | | | | the questions are about facts that only the generator knows. Who answers better than by chance has not |
+    | | | | found it in the conversation. Needs answer_format="choice" |
     | `op_reward` | float | 0 | weight of the reward for operations, at least 0 |
     | `paraphrase` | callable | None | (text, strings that have to stay) -> text; rewrites statements, e.g. with |
     | | | | a language model. One that loses such a string, or names another value, is not |
@@ -156,6 +160,7 @@ class DialogueMemory(TextMemoryEnv):
         question_types: str | Sequence[str] | None = None,
         answer_format: str = "text",
         num_choices: int = 4,
+        canary: bool = False,
         op_reward: float = 0.0,
         paraphrase: Paraphrase | None = None,
         **kwargs: Any,
@@ -181,7 +186,13 @@ class DialogueMemory(TextMemoryEnv):
             question_spacing=question_spacing,
             question_types=read_question_types(question_types),
             num_choices=num_choices if answer_format == "choice" else 0,
+            canary=canary,
         )
+        if canary and (answer_format == "text" or not {*CANARY_TYPES} & {*self.config.question_types}):
+            raise ValueError(
+                "canary=True needs answer_format='choice', for chance to be known, and one of "
+                f"{', '.join(CANARY_TYPES)} among question_types."
+            )
         for name, (low, high) in LIMITS.items():
             check_integer(name, getattr(self.config, name), low, high)
         for name in ("update_rate", "forget_rate", "distractor_ratio"):
@@ -190,6 +201,10 @@ class DialogueMemory(TextMemoryEnv):
         check_integer("num_facts", self.config.num_facts, 1, most)
         self.op_reward = op_reward
         self.paraphrase = paraphrase
+
+    def canary_chance(self) -> float:
+        """The best expected score in a canary for who sees the conversation alone: one of the values offered."""
+        return 1.0 / (self.config.num_choices - 1)  # one option is "not mentioned", and never right there
 
     def _stream(self, key: int, episode: int) -> Iterator[Item | Question]:
         self._world = DialogueWorld(key, self.split, self.config, self.paraphrase)

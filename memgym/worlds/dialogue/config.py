@@ -51,6 +51,7 @@ class DialogueConfig:
     question_spacing: int = 1
     question_types: tuple[str, ...] = BASIC_TYPES
     num_choices: int = 0  # 0: open questions
+    canary: bool = False  # nothing of what is asked is told
 
     @classmethod
     def of(cls, preset: str | None, **given: Any) -> "DialogueConfig":

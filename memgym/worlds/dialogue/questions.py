@@ -11,7 +11,7 @@ from memgym.worlds.dialogue.ask import Ask
 from memgym.worlds.dialogue.asks import Asks
 from memgym.worlds.dialogue.config import DialogueConfig
 from memgym.worlds.dialogue.lexicon import CONFLICT, RELATIVE
-from memgym.worlds.dialogue.log import END_OF_SESSION, Event, Log
+from memgym.worlds.dialogue.log import END_OF_SESSION, Event, Log, Moment
 from memgym.worlds.dialogue.writing import capitalised
 
 __all__ = ["Questioner"]
@@ -47,7 +47,7 @@ class Questioner:
         order = list(self.config.question_types)
         pools = {}
         for type_ in order:
-            ready = [ask for ask in self.asks.of(type_, now) if ask.ready]
+            ready = self.ready(type_, now)
             pools[type_] = rng.sample(ready, len(ready))
         rng.shuffle(order)
         if session == self.config.num_sessions - 1:
@@ -58,6 +58,10 @@ class Questioner:
                 if pools[type_] and asked < self.config.questions_per_session:
                     asked += 1
                     yield self.write(pools[type_].pop(), f"s{session + 1}q{asked}", session, time, rng)
+
+    def ready(self, type_: str, now: Moment) -> list[Ask]:
+        """What can be asked of one type."""
+        return [ask for ask in self.asks.of(type_, now) if ask.ready]
 
     def write(self, ask: Ask, id: str, session: int, time: str, rng: CounterRNG) -> Question:
         """One question, as it is asked after a session."""

@@ -7,6 +7,7 @@ from memgym.rng import CounterRNG
 from memgym.stream import UNKNOWN, Item, Question
 from memgym.worlds.dialogue.asks import Asks
 from memgym.worlds.dialogue.background import Background
+from memgym.worlds.dialogue.canary import CanaryQuestioner
 from memgym.worlds.dialogue.config import DialogueConfig
 from memgym.worlds.dialogue.lexicon import lexicon
 from memgym.worlds.dialogue.log import END_OF_SESSION, Moment
@@ -43,7 +44,6 @@ class DialogueWorld:
         self.asks = Asks(self.words, config, self.cast, self.log, self.days)
         self._needed: tuple[Moment, list[tuple[str, str]]] = ((-1, -1), [])
         self._live: tuple[Moment, list[tuple[str, str]]] = ((-1, -1), [])
-        self._questioner = Questioner(config, self.asks, self.log, self.days)
         self.background = Background(rng.fork(4), self.words, config, self.cast, self.writer, self._blocks())
 
     def _draw_days(self, rng: CounterRNG) -> list[date]:
@@ -69,17 +69,20 @@ class DialogueWorld:
     def stream(self) -> Iterator[Item | Question]:
         """Session by session: the turns, the filler, then questions about the world as it is now."""
         config = self.config
+        kind = CanaryQuestioner if config.canary else Questioner
+        questioner = kind(config, self.asks, self.log, self.days)
         for session in range(config.num_sessions):
             for turn in range(self.log.layout(session).num_turns):
                 yield self.writer.item(session, turn)
             blocks = self.background.num_blocks[session]
             for block in range(blocks):
                 yield from self.background.items(session, block)
-                yield from self.background.questions(session, block)
+                if not config.canary:
+                    yield from self.background.questions(session, block)
             if (session + 1) % config.question_spacing == 0 or session + 1 == config.num_sessions:
                 day = self.days[session + 1] - timedelta(days=1) if blocks else self.days[session]
                 time, rng = f"{day.isoformat()}T23:59", self._rng.fork(5, session)
-                yield from self._questioner.after(session, time, rng)
+                yield from questioner.after(session, time, rng)
 
     def item(self, id: str) -> Item:
         """The turn of an id, written without the turns before it."""
@@ -103,6 +106,8 @@ class DialogueWorld:
         The evidence of everything that can be asked now, or once the rest of it is told, and no more: nothing out
         of date, nothing to be forgotten.
         """
+        if self.config.canary:  # nothing of the world is told
+            return []
         session, turn = self.moment(id)
         events = self.log.layout(session).events
         told = max((at for at in events if at <= turn), default=-1)  # small talk in between changes nothing

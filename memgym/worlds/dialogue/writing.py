@@ -58,16 +58,17 @@ class Writer:
             hour = self.rng.fork(1, session).integer(8, 20)
             self._session = session, self.rng.fork(2, session), hour, self.days[session].isoformat()
         draw = self._session[1].fork(turn)
-        event = layout.events.get(turn)
+        told, prompts = ({}, {}) if self.config.canary else (layout.events, layout.prompts)
+        event = told.get(turn)
         if event is not None:
-            prompted = layout.prompts.get(turn - 1) is event
+            prompted = prompts.get(turn - 1) is event
             speaker, text = event.speaker, self._reworded(event, self.statement(event, draw, prompted))
-        elif turn in layout.prompts:
-            asked = layout.prompts[turn]
+        elif turn in prompts:
+            asked = prompts[turn]
             speaker = draw.choice([p for p in self.cast.speakers if p != asked.speaker])
             text = self.words["slots"][asked.slot]["prompt"].format(name=asked.speaker)
         else:
-            speaker, text = self._filler(layout.events.get(turn - 1), draw)
+            speaker, text = self._filler(told.get(turn - 1), draw)
         _, _, hour, day = self._session
         minute = 60 * hour + turn * SESSION_MINUTES // max(SESSION_MINUTES, layout.num_turns)
         time = f"{day}T{minute // 60:02d}:{minute % 60:02d}"
