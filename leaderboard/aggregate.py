@@ -108,7 +108,9 @@ def _check_was_played(entry: Entry, task: str) -> None:
 
 
 def _skipped(entry: Entry) -> dict[str, str]:
-    return {row.get("task", ""): row.get("reason", "") for row in entry.header["skipped"]}
+    """Tasks that an agent did not play, and why; a canary is nobody's concern."""
+    rows = {row.get("task", ""): row.get("reason", "") for row in entry.header["skipped"]}
+    return {task: reason for task, reason in rows.items() if not task.endswith(CANARY)}
 
 
 def _play(task: Mapping[str, Any], entries: Sequence[Entry]) -> PlayedTask:
