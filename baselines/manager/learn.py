@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from memgym.agents.llm.lora import trained_weights
 from memgym.baselines.manager.network import Row, score_replies
 from memgym.baselines.manager.rollouts import Sample
 
@@ -115,7 +116,7 @@ class GRPOLoss:
             self.weights = torch.tensor(list(weights.values()), device=self.model.device)
             self.before = None
         if not self.rows:  # all the same: nothing to learn, and no gradient
-            return 0.0 * next(self.model.parameters()).sum()
+            return 0.0 * next(weights for _, weights in trained_weights(self.model)).sum()
         scored = score_replies(self.model, self.rows)
         if self.before is None:
             self.before = scored.logprobs.detach()

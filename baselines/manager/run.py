@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,11 @@ import torch
 import transformers
 from torch import Tensor, nn
 
-from memgym.agents.llm.manager import MemoryManager
+from memgym.agents.llm.forms import FORMS
+from memgym.agents.llm.lora import add_lora, trained_weights
+from memgym.agents.llm.manager import MemoryManager, Shown
 from memgym.agents.nn.fitting import minimise
+from memgym.baselines.manager.curves import Curves
 from memgym.baselines.manager.dialogues import Source
 from memgym.baselines.manager.learn import GRPOLoss, PPOLoss, Sampler
 from memgym.baselines.manager.measure import measure_baselines, measure_manager
@@ -22,6 +26,7 @@ from memgym.baselines.recipe import RecipeInvalid, Run
 from memgym.baselines.tiny_model import SKELETON, TinyPlan, make_tiny_model
 from memgym.core.arguments import check_choice, check_integer
 from memgym.core.evaluate import versions
+from memgym.memory import MemoryOp
 from memgym.rng import CounterRNG
 
 __all__ = ["CREDITS", "Plan", "make_manager", "run_manager", "train_manager"]
@@ -42,6 +47,13 @@ FRAME = (  # of the prompts and replies of a manager: a token each, beside `SKEL
     "assistant\n",
     TINY_INSTRUCTION,
 )
+SAMPLE = Shown("Maya", "I live in Oslo.", (("m1", "Maya: I live in Rome."),))
+SHORTEST = (
+    MemoryOp.add(SAMPLE.text),
+    MemoryOp.update("m1", SAMPLE.text),
+    MemoryOp.delete("m1"),
+    MemoryOp.noop(),
+)
 
 
 @dataclass(frozen=True)
@@ -53,6 +65,8 @@ class Plan:
             after the warm-up, "clone" goes on imitating, now the oracle.
         model: "tiny" for a model made from nothing; otherwise a folder, or an id on the Hugging Face hub.
         device: where it runs.
+        lora: rank of adapters that are trained in the place of the model's weights; 0 trains the weights.
+        form: how operations are written, "json" or "text".
         width: of the tiny model.
         layers: of the tiny model.
         demonstrations: dialogues that the teacher plays.
@@ -73,6 +87,8 @@ class Plan:
     credit: str
     model: str = "tiny"
     device: str = "cpu"
+    lora: int = 0
+    form: str = "json"
     width: int = 64
     layers: int = 3
     demonstrations: int = 250
@@ -88,6 +104,8 @@ class Plan:
 
     def __post_init__(self) -> None:
         check_choice("credit", self.credit, CREDITS)
+        check_choice("form", self.form, FORMS)
+        check_integer("lora", self.lora, 0, 1 << 12)
         for name in ("demonstrations", "rollouts", "episodes", "epochs", "batch"):
             check_integer(name, getattr(self, name), 1, 1 << 20)
         check_integer("warm_up_updates", self.warm_up_updates, 0, 1 << 20)
@@ -112,20 +130,38 @@ class Record(nn.Module):
         return {name: [round(float(some.mean()), 4) for some in part] for name, part in split.items()}
 
 
+class Trained(nn.Module):
+    """The weights of a model that are trained, alone: a checkpoint of adapters then holds no model."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        for name, weights in trained_weights(model):
+            self.register_parameter(name.replace(".", "/"), weights)
+
+
 def make_manager(plan: Plan, seed: int) -> MemoryManager:
     """A manager that has learned nothing yet, or what its model brings along."""
     if plan.model != "tiny":
-        return MemoryManager.load(plan.model, plan.device)
-    skeleton = SKELETON + FRAME
-    model, tokenizer = make_tiny_model(
-        TinyPlan(width=plan.width, layers=plan.layers, skeleton=skeleton, seed=seed)
-    )
-    # an UPDATE takes most tokens: its name, a digit, the end of the JSON, the end
-    return MemoryManager(model.to(plan.device), tokenizer, TINY_INSTRUCTION, max_new_tokens=4)
+        manager = MemoryManager.load(plan.model, plan.device, form=plan.form)
+    else:
+        skeleton = SKELETON + FRAME
+        model, tokenizer = make_tiny_model(
+            TinyPlan(width=plan.width, layers=plan.layers, skeleton=skeleton, seed=seed)
+        )
+        manager = MemoryManager(model.to(plan.device), tokenizer, TINY_INSTRUCTION, form=plan.form)
+        # it writes what is said as it stands: a longer reply is none
+        manager.max_new_tokens = max(len(manager.reply(op, SAMPLE)) for op in SHORTEST)
+    if plan.lora:
+        manager.adapters = add_lora(manager.model, plan.lora, seed)
+    return manager
 
 
 def train_manager(
-    plan: Plan, env: Mapping[str, Any], seed: int, checkpoint: Path | None = None
+    plan: Plan,
+    env: Mapping[str, Any],
+    seed: int,
+    checkpoint: Path | None = None,
+    curves: Path | None = None,
 ) -> tuple[MemoryManager, Record]:
     """Warm up, then learn; with a checkpoint, from where an interrupted run stopped.
 
@@ -134,14 +170,27 @@ def train_manager(
         env: id and arguments of the environment, see `Source`.
         seed: of the model, the dialogues and the sampling.
         checkpoint: common beginning of the names of its files.
+        curves: folder for TensorBoard: the loss of each update, and what each rollout came to.
 
     Returns:
         The manager, and what its rollouts came to.
+
+    Raises:
+        DependencyMissing: adapters without peft, or curves without TensorBoard.
     """
     source, manager, record = Source(env), make_manager(plan, seed), Record(plan.rollouts)
     settings = {"env": dict(env), "plan": vars(plan)}
+    trained: nn.Module = Trained(manager.model) if plan.lora else manager.model
 
-    def fit(loss: Any, module: nn.Module, updates: int, rate: float, phase: str, every: int) -> None:
+    def fit(
+        loss: Any,
+        module: nn.Module,
+        updates: int,
+        rate: float,
+        phase: str,
+        every: int,
+        played: Record | None = None,
+    ) -> None:
         file = None if checkpoint is None else checkpoint.with_name(f"{checkpoint.name}.{phase}.safetensors")
         how = {
             "num_updates": updates,
@@ -152,15 +201,16 @@ def train_manager(
             "settings": settings,
             "what": phase,
         }
-        module.train()
-        minimise(module, loss, **how)
-        module.eval()
+        manager.model.train()
+        with nullcontext() if curves is None else closing(Curves(curves, phase)) as log:
+            minimise(module, loss if log is None else _logged(loss, log, played, plan.epochs), **how)
+        manager.model.eval()
 
     def imitate(teacher: Teacher, phase: str, updates: int, rate: float) -> None:
         rows = demonstrations(manager, source, teacher, plan.demonstrations, seed)
         rng = CounterRNG(seed).fork(3)
         model = manager.model
-        fit(lambda u: imitation_loss(model, rows, plan.batch, rng.fork(u)), model, updates, rate, phase, 50)
+        fit(lambda u: imitation_loss(model, rows, plan.batch, rng.fork(u)), trained, updates, rate, phase, 50)
 
     if plan.warm_up_updates:
         imitate(Teacher(oracle=plan.oracle), "warm-up", plan.warm_up_updates, plan.warm_up_rate)
@@ -168,7 +218,7 @@ def train_manager(
     if plan.credit == "clone":
         imitate(Teacher(random=0.0, oracle=1.0), "clone", updates, plan.learning_rate)
     elif plan.credit != "none":
-        parts: dict[str, nn.Module] = {"policy": manager.model, "record": record}
+        parts: dict[str, nn.Module] = {"policy": trained, "record": record}
         sampler = _sampler(plan, source, manager, record, seed)
         loss: Any = GRPOLoss(manager.model, sampler, plan.epochs)
         if plan.credit == "ppo":
@@ -177,8 +227,23 @@ def train_manager(
             nn.init.zeros_(head.bias)
             parts["value"] = head
             loss = PPOLoss(manager.model, head, sampler, plan.epochs)
-        fit(loss, nn.ModuleDict(parts), updates, plan.learning_rate, plan.credit, plan.epochs)
+        fit(loss, nn.ModuleDict(parts), updates, plan.learning_rate, plan.credit, plan.epochs, record)
     return manager, record
+
+
+def _logged(loss: Any, log: Curves, record: Record | None, epochs: int) -> Any:
+    """The same loss, entered into the curves, and what its rollout came to where one was made for it."""
+
+    def logged(u: int) -> Tensor:
+        value = loss(u)
+        log.write("loss", float(value.detach()), u)
+        if record is not None and u % epochs == 0:
+            for name, found in record.named_buffers():
+                log.write(f"rollout/{name}", float(found[u // epochs]), u)
+        log.flush()
+        return value
+
+    return logged
 
 
 def _sampler(plan: Plan, source: Source, manager: MemoryManager, record: Record, seed: int) -> Sampler:
