@@ -8,17 +8,25 @@ about language, and differ by what they do with it. It says nothing of how well 
     OPENAI_BASE_URL=http://127.0.0.1:8001/v1 memgym evaluate ...
 """
 
+import ast
 import json
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from memgym.agents.structured.mem0 import EXTRACT_NEW_FACTS
-from memgym.agents.structured.steps_facts import DECIDE_OPS, EXTRACT_FACTS, Said, first_person_sentences
+from memgym.agents.structured.steps_facts import (
+    DECIDE_OPS,
+    EXTRACT_FACTS,
+    DecisionInput,
+    KeptFact,
+    Said,
+    first_person_sentences,
+)
 from memgym.llm import Step
 
 __all__ = ["answer", "serve"]
@@ -27,6 +35,8 @@ STEPS: dict[str, Step[Any, Any]] = {
     step.name: step for step in (EXTRACT_FACTS, DECIDE_OPS, EXTRACT_NEW_FACTS)
 }
 MEM0_SAID = re.compile(r"## New Messages\nuser: (.*?)\n*## Observation Date", re.DOTALL)
+LANGMEM_SAID = re.compile(r"<session_[^>]*>\n=+ Human Message =+\n\n(.*?)\n</session_", re.DOTALL)
+LANGMEM_KNOWN = re.compile(r"<instance id=(\S+) [^>]*>\n(.*?)\n</instance>", re.DOTALL)
 
 Body = Mapping[str, Any]
 
@@ -64,7 +74,52 @@ def mem0(body: Body) -> dict[str, Any] | None:
     return {"content": json.dumps({"memory": memory})}
 
 
-KNOWN: tuple[Callable[[Body], dict[str, Any] | None], ...] = (house_step, mem0)
+def langmem(body: Body) -> dict[str, Any] | None:
+    """LangMem's tool calls: what memgym's rule decides of each fact, as far as the tools offered can do it."""
+    found = LANGMEM_SAID.findall(body["messages"][-1]["content"])
+    if not found:
+        return None
+    known = {
+        id: str(ast.literal_eval(value)["content"])
+        for id, value in LANGMEM_KNOWN.findall(str(body["messages"][0]["content"]))
+    }
+    offered = {tool["function"]["name"] for tool in body["tools"]}
+    calls = [call for fact in facts(found[-1]) for call in langmem_calls(fact, known, offered)]
+    return {
+        "tool_calls": [
+            {
+                "id": f"c{i}",
+                "type": "function",
+                "function": {"name": name, "arguments": json.dumps(arguments)},
+            }
+            for i, (name, arguments) in enumerate(calls)
+        ]
+    }
+
+
+def langmem_calls(
+    fact: str, known: Mapping[str, str], offered: Container[str]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The calls for one fact, compared with what the same speaker has told."""
+    spoken = said(fact)
+    ids = [id for id, text in known.items() if said(text).speaker == spoken.speaker]
+    memories = tuple(KeptFact(number=n, text=said(known[id]).text) for n, id in enumerate(ids))
+    assert DECIDE_OPS.rule is not None
+    for decision in DECIDE_OPS.rule(DecisionInput(fact=spoken.text, memories=memories)).operations:
+        text = f"{spoken.speaker}: {decision.text}" if spoken.speaker else decision.text
+        if decision.event == "DELETE" and "RemoveDoc" in offered:
+            yield "RemoveDoc", {"json_doc_id": ids[decision.number]}
+        elif decision.event == "UPDATE" and "PatchDoc" in offered:
+            patch = {"op": "replace", "path": "/content", "value": text}
+            yield (
+                "PatchDoc",
+                {"json_doc_id": ids[decision.number], "planned_edits": "Replace it.", "patches": [patch]},
+            )
+        elif decision.event in ("ADD", "UPDATE"):
+            yield "Memory", {"content": text}
+
+
+KNOWN: tuple[Callable[[Body], dict[str, Any] | None], ...] = (house_step, mem0, langmem)
 
 
 def answer(body: Body) -> dict[str, Any]:

@@ -163,7 +163,7 @@ def test_bytes_are_the_packages_and_the_maps() -> None:
     assert store.policy.nbytes() >= empty + before.nbytes() + 16 > empty + 100
 
 
-PACKAGES = {"mem0": "mem0"}
+PACKAGES = {"mem0": "mem0", "langmem": "langmem"}
 
 
 @pytest.mark.parametrize("extra", PACKAGES)

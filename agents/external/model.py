@@ -1,14 +1,18 @@
 """The language model that a package asks: a client of memgym's, so that calls are bounded, counted and recorded."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import NAMESPACE_OID, UUID, uuid5
 
 from memgym.llm import ChatMessage, Client, Completion, Ledger, LLMError, LLMRequest
 from memgym.llm.make import make_client
 
-__all__ = ["DEFAULT_LLM", "PackageModel"]
+__all__ = ["DEFAULT_LLM", "PackageModel", "StableIds"]
 
 DEFAULT_LLM = "openai:gpt-4.1-mini"
+HEX = "[0-9a-f]"
+ANY_UUID = re.compile(rf"(?<!{HEX}){HEX}{{8}}(-?){HEX}{{4}}\1{HEX}{{4}}\1{HEX}{{4}}\1{HEX}{{12}}(?!{HEX})")
 
 
 class PackageModel:
@@ -77,3 +81,33 @@ class PackageModel:
         failure, self._failure = self._failure, None
         if failure is not None:
             raise failure
+
+
+class StableIds:
+    """Other UUIDs in the place of a package's random ones, so that a prompt is the same in every run.
+
+    The n-th that is seen gets the n-th name, in the same form; one object serves one episode.
+    """
+
+    def __init__(self) -> None:
+        self._stable: dict[UUID, UUID] = {}
+        self._own: dict[UUID, UUID] = {}
+
+    def hide(self, text: str) -> str:
+        """What the package wrote, as the model sees it."""
+        return ANY_UUID.sub(lambda match: _like(match, self._name(UUID(match[0]))), text)
+
+    def show(self, text: str) -> str:
+        """What the model wrote, as the package sees it; ids that were never shown stay as they are."""
+        return ANY_UUID.sub(lambda match: _like(match, self._own.get(UUID(match[0]), UUID(match[0]))), text)
+
+    def _name(self, own: UUID) -> UUID:
+        if own not in self._stable:
+            name = uuid5(NAMESPACE_OID, f"memgym {len(self._stable)}")
+            self._stable[own], self._own[name] = name, own
+        return self._stable[own]
+
+
+def _like(match: re.Match[str], id: UUID) -> str:
+    """An id with hyphens where the match has them."""
+    return str(id) if match[1] else id.hex
