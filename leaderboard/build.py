@@ -4,12 +4,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 from memgym.core.result import find_bundles, is_abridged
+from memgym.errors import DependencyMissing
 
 from .aggregate import aggregate
 from .checked import highest, read_checked
 from .entries import read_entry
 from .page import write_page
 from .replays import first_replays
+
+try:
+    from threadpoolctl import threadpool_limits
+except ImportError:
+    raise DependencyMissing.for_extra("threadpoolctl", "leaderboard", "Building the leaderboard") from None
 
 __all__ = ["build_site"]
 
@@ -56,4 +62,8 @@ def build_site(
             replays |= {(entry.name, task): replay for task, replay in first.items()}
         status[entry.name] = highest(found, noted.get(entry.header["digest"], found))
         entries.append(entry)
-    return write_page(aggregate(entries), out, status, replays)
+    with threadpool_limits(
+        1, user_api="blas"
+    ):  # products so small that threads spend their time waiting for each other
+        board = aggregate(entries)
+    return write_page(board, out, status, replays)

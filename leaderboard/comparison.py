@@ -53,18 +53,22 @@ def sign_flip_test(
         bound = np.minimum(1.0, 2 * np.exp(-(real**2) / (2 * squares)))
     bound[real == 0] = 1.0
     extreme, done = np.zeros(len(first), dtype=np.int64), np.zeros(len(first), dtype=np.int64)
-    active = np.flatnonzero(bound > SURE)
+    active, apart = np.flatnonzero(bound > SURE), np.empty(BLOCK)
     for start in range(0, flips, BLOCK):
         if not active.size:
             break
         size = min(BLOCK, flips - start)
         bits = np.unpackbits(np.frombuffer(rng.bytes(size * -(-runs // 8)), dtype=np.uint8))
         kept = bits.reshape(size, -1)[:, :runs].astype(np.float64)
-        flipped = 2 * (scaled.T @ kept.T) - scaled.sum(axis=0)[:, None]  # a sign is 2 b - 1; (agents, size)
-        for pair in active:
-            extreme[pair] += np.count_nonzero(
-                np.abs(flipped[first[pair]] - flipped[second[pair]]) >= real[pair]
-            )
+        needed, place = np.unique([first[active], second[active]], return_inverse=True)
+        place = place.reshape(2, -1)  # of each active pair's two agents among those needed
+        flipped = (
+            2 * (scaled[:, needed].T @ kept.T) - scaled[:, needed].sum(axis=0)[:, None]
+        )  # a sign is 2 b - 1
+        for pair, one, other in zip(active, *place, strict=True):
+            np.subtract(flipped[one], flipped[other], out=apart[:size])
+            np.abs(apart[:size], out=apart[:size])
+            extreme[pair] += np.count_nonzero(apart[:size] >= real[pair])
         done[active] += size
         active = active[extreme[active] < ENOUGH]
     return np.minimum((extreme + 1) / (done + 1), bound)

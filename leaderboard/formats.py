@@ -1,6 +1,7 @@
 """How numbers and strangers' text are written: on the page, in its inline data and in CSV cells."""
 
 import json
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -74,6 +75,7 @@ def seconds_text(value: float | None) -> str:
     return f"{value:.1f} s"
 
 
+@lru_cache(maxsize=1 << 12)  # names and descriptions stand in many tables
 def plain(text: str, limit: int = 600) -> str:
     """Text of a stranger on one line: no control or direction characters, cut at `limit`."""
     shown = "".join(c if c.isprintable() else " " for c in text[: 2 * limit])

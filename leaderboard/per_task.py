@@ -1,8 +1,9 @@
 """All agents on one task: scores, intervals, question types, memory, places and the Pareto front."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ __all__ = ["CEILING", "FLOOR", "JUDGE", "PlayedTask", "estimate", "places", "pla
 
 FLOOR, CEILING = "random", "oracle"
 JUDGE = "judge:"  # how the name of a score begins that a language model gave
+TOGETHER = 32  # agents whose intervals are computed at once
 DIGITS = 6  # sums in another order, as on another machine, differ far below
 
 Floats = NDArray[np.float64]
@@ -66,8 +68,7 @@ def play_task(task: Mapping[str, Any], totals: Mapping[str, Totals], contenders:
     described = _describe(task, totals, runs)
     scale = described.scale
     results = {}
-    for i, (agent, played) in enumerate(totals.items()):
-        score, *by_type = _estimates(runs, i)
+    for (agent, played), (score, *by_type) in zip(totals.items(), _estimates(runs), strict=True):
         questions = [int(n) for n in runs.sizes[:, 1:].sum(axis=0)]
         of_types = {
             kind: TypeResult(of_type, n)
@@ -85,16 +86,21 @@ def normalise_runs(scores: Floats, scale: tuple[float, float]) -> Floats:
     return (scores - floor) / (ceiling - floor)
 
 
-def _estimates(runs: Runs, agent: int) -> list[Estimate]:
-    """The score of an agent, then those by type."""
-    sums, sizes = runs.sums[:, agent], runs.sizes
-    means = sums.sum(axis=0) / sizes.sum(axis=0)
-    found = (sizes > 0).sum(axis=0)
-    intervals = percentile_intervals(runs.means_of(agent))
-    return [
-        estimate(float(mean), widen(interval, float(mean), n - 1, 0.0, 1.0) if n > 1 else None, int(n))
-        for mean, interval, n in zip(means, intervals, found, strict=True)
-    ]
+def _estimates(runs: Runs) -> Iterator[list[Estimate]]:
+    """Of each agent the score, then those by type."""
+    _, agents, values = runs.sums.shape
+    means = runs.sums.sum(axis=0) / runs.sizes.sum(axis=0)
+    found = (runs.sizes > 0).sum(axis=0)
+    for first in range(0, agents, TOGETHER):
+        some = slice(first, first + TOGETHER)
+        intervals = iter(percentile_intervals(runs.means_of(some)))
+        for row in means[some]:
+            yield [
+                estimate(
+                    float(mean), widen(interval, float(mean), n - 1, 0.0, 1.0) if n > 1 else None, int(n)
+                )
+                for mean, interval, n in zip(row, islice(intervals, values), found, strict=True)
+            ]
 
 
 def estimate(mean: float, interval: tuple[float, float] | None, runs: int) -> Estimate:

@@ -47,9 +47,10 @@ class Runs:
         """Resampled means of a value, shape (resamples, agents); NaN where a sample holds none."""
         return _ratio(self.weights @ self.sums[:, agents, value], self.drawn_sizes[:, value : value + 1])
 
-    def means_of(self, agent: int) -> Floats:
-        """Resampled means of all values of one agent, shape (resamples, values)."""
-        return _ratio(self.weights @ self.sums[:, agent], self.drawn_sizes)
+    def means_of(self, agents: slice) -> Floats:
+        """Resampled means of all values of some agents, shape (resamples, agents * values), agent by agent."""
+        sums = self.sums[:, agents].reshape(len(self.sums), -1)
+        return _ratio(self.weights @ sums, np.tile(self.drawn_sizes, sums.shape[1] // self.sums.shape[2]))
 
     @property
     def scores(self) -> Floats:

@@ -132,12 +132,14 @@ def iqm_draws(values: ArrayLike, counts: ArrayLike) -> Floats:
     upto = np.zeros(counts.shape[1], dtype=np.int64 if total > 30_000 else np.int16)
     inside, part = np.empty_like(upto), np.empty(counts.shape[1])
     out = np.full(counts.shape[1], values[order[-1]] * (high - low))
-    for i, following in itertools.pairwise(order):
+    begun = False  # whether any draw so far is in the middle half
+    for number, (i, following) in enumerate(itertools.pairwise(order)):
         upto += counts[i]
         step = values[following] - values[i]
-        if step == 0 or upto.max() <= low:
+        begun = begun or upto.max() > low
+        if step == 0 or not begun:
             continue
-        if upto.min() >= high:  # of what follows all draws are above the middle half
+        if number % 8 == 0 and upto.min() >= high:  # of what follows all draws are above the middle half
             out -= (high - low) * (values[order[-1]] - values[i])
             break
         np.minimum(np.maximum(upto, low, out=inside), high, out=inside)
