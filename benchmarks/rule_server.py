@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from memgym.agents.structured.graphiti import RESOLVE_EDGE, NewEdge, same_relation
 from memgym.agents.structured.mem0 import EXTRACT_NEW_FACTS
 from memgym.agents.structured.steps_facts import (
     DECIDE_OPS,
@@ -27,13 +28,19 @@ from memgym.agents.structured.steps_facts import (
     Said,
     first_person_sentences,
 )
+from memgym.agents.structured.steps_triples import (
+    EXTRACT_TRIPLES,
+    FORGOTTEN,
+    KnownTriple,
+    Triple,
+    statements,
+)
 from memgym.llm import Step
 
 __all__ = ["answer", "serve"]
 
-STEPS: dict[str, Step[Any, Any]] = {
-    step.name: step for step in (EXTRACT_FACTS, DECIDE_OPS, EXTRACT_NEW_FACTS)
-}
+HOUSE = (EXTRACT_FACTS, DECIDE_OPS, EXTRACT_NEW_FACTS, EXTRACT_TRIPLES, RESOLVE_EDGE, FORGOTTEN)
+STEPS: dict[str, Step[Any, Any]] = {step.name: step for step in HOUSE}
 MEM0_SAID = re.compile(r"## New Messages\nuser: (.*?)\n*## Observation Date", re.DOTALL)
 LANGMEM_SAID = re.compile(r"<session_[^>]*>\n=+ Human Message =+\n\n(.*?)\n</session_", re.DOTALL)
 LANGMEM_KNOWN = re.compile(r"<instance id=(\S+) [^>]*>\n(.*?)\n</instance>", re.DOTALL)
@@ -119,7 +126,82 @@ def langmem_calls(
             yield "Memory", {"content": text}
 
 
-KNOWN: tuple[Callable[[Body], dict[str, Any] | None], ...] = (house_step, mem0, langmem)
+def graphiti(body: Body) -> dict[str, Any] | None:
+    """Graphiti's prompts, each named by the form of its answer; its facts are sentences with the speaker in front."""
+    name = body.get("response_format", {}).get("json_schema", {}).get("name")
+    if name not in GRAPHITI:
+        return None
+    return {"content": json.dumps(GRAPHITI[name](body["messages"][-1]["content"]))}
+
+
+def part(prompt: str, tag: str) -> str:
+    """What stands between ``<tag>`` and ``</tag>``, the first time."""
+    return prompt.partition(f"<{tag}>\n")[2].partition(f"\n</{tag}>")[0]
+
+
+def triples(line: str) -> list[Triple]:
+    """The facts of a line."""
+    return list(statements(said(line)).triples)
+
+
+def entities(prompt: str) -> dict[str, Any]:
+    """Subjects and objects."""
+    names = [name for one in triples(part(prompt, "CURRENT MESSAGE")) for name in (one.subject, one.object)]
+    return {"extracted_entities": [{"name": name, "entity_type_id": 0} for name in dict.fromkeys(names)]}
+
+
+def edges(prompt: str) -> dict[str, Any]:
+    """The facts between them."""
+    line = part(prompt, "CURRENT_MESSAGE")
+    return {
+        "edges": [
+            {
+                "source_entity_name": one.subject,
+                "target_entity_name": one.object,
+                "relation_type": re.sub(r"\W+", "_", one.relation).upper(),
+                "fact": f"{said(line).speaker}: {one.fact}",
+            }
+            for one in triples(line)
+        ]
+    }
+
+
+def no_duplicates(prompt: str) -> dict[str, Any]:
+    """Entities are one where their names are, which Graphiti sees by itself."""
+    new = json.loads(part(prompt, "ENTITIES"))
+    return {
+        "entity_resolutions": [
+            {"id": one["id"], "name": one["name"], "duplicate_candidate_id": -1} for one in new
+        ]
+    }
+
+
+def resolution(prompt: str) -> dict[str, Any]:
+    """What memgym's rule says of the new fact and the known ones, read as sentences again."""
+    listed = part(prompt, "EXISTING FACTS"), part(prompt, "FACT INVALIDATION CANDIDATES")
+    both = [ast.literal_eval(one) if one else [] for one in listed]
+    new = triples(part(prompt, "NEW FACT"))
+    known = [
+        KnownTriple(number=one["idx"] + 1, subject=t.subject, relation=t.relation, object=t.object)
+        for one in [*both[0], *both[1]]
+        for t in triples(one["fact"])[:1]
+    ]
+    if not new:
+        return {"duplicate_facts": [], "contradicted_facts": []}
+    found = same_relation(NewEdge(new=new[0], known=tuple(known)))
+    same = [found.duplicate - 1] if 0 < found.duplicate <= len(both[0]) else []
+    return {"duplicate_facts": same, "contradicted_facts": [number - 1 for number in found.contradicted]}
+
+
+GRAPHITI: dict[str, Callable[[str], dict[str, Any]]] = {
+    "ExtractedEntities": entities,
+    "ExtractedEdges": edges,
+    "NodeResolutions": no_duplicates,
+    "EdgeDuplicate": resolution,
+    "EdgeTimestamps": lambda prompt: {"valid_at": part(prompt, "REFERENCE TIME"), "invalid_at": None},
+    "SummarizedEntities": lambda prompt: {"summaries": []},
+}
+KNOWN: tuple[Callable[[Body], dict[str, Any] | None], ...] = (house_step, graphiti, mem0, langmem)
 
 
 def answer(body: Body) -> dict[str, Any]:

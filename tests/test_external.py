@@ -163,7 +163,7 @@ def test_bytes_are_the_packages_and_the_maps() -> None:
     assert store.policy.nbytes() >= empty + before.nbytes() + 16 > empty + 100
 
 
-PACKAGES = {"mem0": "mem0", "langmem": "langmem"}
+PACKAGES = {"mem0": "mem0", "langmem": "langmem", "graphiti": "graphiti_core"}
 
 
 @pytest.mark.parametrize("extra", PACKAGES)

@@ -66,11 +66,15 @@ class PackageModel:
         try:
             done = self.client.complete(request)
         except LLMError as error:
-            self._failure = error
             self.ledger.add(step, error.usage)
-            raise
+            raise self.failed(error) from None
         self.ledger.add(step, done.usage)
         return done
+
+    def failed(self, error: LLMError) -> LLMError:
+        """Keep an error for `check`, and return it."""
+        self._failure = error
+        return error
 
     def check(self) -> None:
         """Raise what a package has caught.
