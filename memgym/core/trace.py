@@ -17,6 +17,7 @@ __all__ = ["Episode", "Recorder", "array_prefix", "kind_name", "metric_of", "num
 
 _DOUBLE = struct.Struct("d").pack
 NOT_METRICS = {"memory_bytes", "memory_ops", "refused", "score", "success"}
+NUMBERS = (bool, int, float, np.number, np.bool_)
 
 
 @dataclass
@@ -158,7 +159,7 @@ def numbers_of(info: Mapping[str, Any]) -> dict[str, float]:
     return {
         key: float(value)
         for key, value in info.items()
-        if key not in NOT_METRICS and isinstance(value, bool | int | float | np.number | np.bool_)
+        if key not in NOT_METRICS and isinstance(value, NUMBERS)
     }
 
 

@@ -38,7 +38,7 @@ def replay_together(task: Task, recorded: Sequence[Recorded]) -> list[Episode] |
     if gym.spec(task.env_id).vector_entry_point is None:
         return None
     lengths = np.array([len(actions) for _, _, actions in recorded])
-    if not lengths.all() or any(type(a) is not int for _, _, actions in recorded for a in actions):
+    if not lengths.all() or any({*map(type, actions)} != {int} for _, _, actions in recorded):
         return None
     envs = gym.make_vec(task.env_id, num_envs=len(recorded), copy=False, backend="numpy", **task.kwargs)
     try:
@@ -81,8 +81,8 @@ def _play(envs: Any, recorded: Sequence[Recorded], lengths: Any) -> list[Episode
         ends = (terminated | truncated) & ~over
         if (ends != (lengths == t + 1)).any():
             return None
-        for i in np.flatnonzero(ends).tolist():
-            _end(episodes[i], terminated[i], truncated[i], envs.metric, info, i)
+        if ends.any():
+            _end(episodes, np.flatnonzero(ends), (terminated, truncated), envs.metric, info)
         over |= ends
     fed[:, :, after:] = np.ascontiguousarray(rewards.T)[:, :, None].view(np.uint8)
     returns = np.cumsum(rewards, axis=0)  # one after the other, as a recorder adds
@@ -93,8 +93,16 @@ def _play(envs: Any, recorded: Sequence[Recorded], lengths: Any) -> list[Episode
     return episodes
 
 
-def _end(episode: Episode, terminated: Any, truncated: Any, metric: str, infos: Any, i: int) -> None:
-    info = {name: values[i] for name, values in infos.items() if name[0] != "_" and infos[f"_{name}"][i]}
-    episode.terminated, episode.truncated = bool(terminated), bool(truncated)
-    episode.score, episode.success = float(info[metric]), bool(info["success"])
-    episode.metrics = numbers_of(info)
+def _end(episodes: list[Episode], ended: Any, flags: tuple[Any, Any], metric: str, infos: Any) -> None:
+    """Note what the last step of some episodes said: `ended` are their numbers, `flags` (terminated, truncated)."""
+    names = [name for name in infos if name[0] != "_"]
+    columns = [infos[name][ended].tolist() for name in names]
+    given = [infos[f"_{name}"][ended].tolist() for name in names]
+    both = (flag[ended].tolist() for flag in flags)
+    last = zip(*both, zip(*columns, strict=True), zip(*given, strict=True), strict=True)
+    for i, (terminated, truncated, values, there) in zip(ended.tolist(), last, strict=True):
+        info = {name: value for name, value, has in zip(names, values, there, strict=True) if has}
+        episode = episodes[i]
+        episode.terminated, episode.truncated = terminated, truncated
+        episode.score, episode.success = float(info[metric]), bool(info["success"])
+        episode.metrics = numbers_of(info)
