@@ -569,3 +569,53 @@ def test_grpo_trains_on_turns(tmp_path: Any) -> None:
     assert all(-1 <= line["reward"] <= 1 for line in log)
     assert len(counted) == 2 * 32
     assert any(line["frac_reward_zero_std"] < 1 for line in log)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.usefixtures("quiet")
+def test_grpo_trains_adapters_on_the_task_of_memory_managers(tmp_path: Any) -> None:
+    """LoRA by TRL's own argument: the model under the adapters stays as it was."""
+    trl = pytest.importorskip("trl", reason="needs trl: pip install 'memgym[train]'")
+    import torch
+    from datasets import Dataset
+    from peft import LoraConfig
+
+    from memgym.agents.llm.lora import base_weights
+    from memgym.baselines.recipe import load_recipe
+
+    model, tokenizer = warmed('{"op": "NOOP"}')
+    before = {name: weight.clone() for name, weight in base_weights(model).items()}
+    env = dict(load_recipe("memory_manager").env)
+    rollouts = TurnRollouts(env.pop("id"), instruction="Keep what matters.", **env)
+    rows = rollouts.rows([0])
+    scores: list[float] = []
+
+    def reward(score: list[float], malformed: list[int], **_: Any) -> list[float]:
+        scores.extend(score)
+        return [one - 0.01 * bad for one, bad in zip(score, malformed, strict=True)]
+
+    trainer = trl.GRPOTrainer(
+        model,
+        reward_funcs=reward,
+        args=settings(
+            tmp_path,
+            per_device_train_batch_size=4 * len(rows),
+            max_completion_length=12,
+            shuffle_dataset=False,
+            temperature=1.5,
+        ),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=tokenizer,
+        rollout_func=rollouts,
+        peft_config=LoraConfig(r=4, target_modules="all-linear"),
+    )
+    trained = {name for name, weight in trainer.model.named_parameters() if weight.requires_grad}
+    assert trained
+    assert all(".lora_" in name for name in trained)
+    log = train(trainer)  # which checks that something has changed
+    assert any(line["frac_reward_zero_std"] < 1 for line in log)
+    assert len(scores) == 2 * 4 * len(rows)
+    after = base_weights(trainer.model.get_base_model())
+    assert before.keys() == after.keys()
+    assert all(torch.equal(weight, after[name]) for name, weight in before.items())
