@@ -1,7 +1,9 @@
 """A package's memory over the environment's bank: mirrored, bounded, and found again. Without any package."""
 
+import importlib
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +18,8 @@ from memgym.llm import ChatMessage, Client, Completion, LLMError, LLMRequest, LL
 from memgym.memory import MemoryEngine
 from memgym.memory.policy import Message
 from memgym.memory.store import MemoryStore
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
 class Answers(Client):
@@ -172,3 +176,17 @@ def test_an_absent_package_names_its_extra(extra: str, monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, PACKAGES[extra], None)
     with pytest.raises(DependencyMissing, match=rf"pip install 'memgym\[{extra}\]'"):
         make_agent(f"{module}:{extra}_package", llm="openai:none@http://127.0.0.1:1/v1")
+
+
+def test_the_comparison_leaves_out_what_is_not_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for module in PACKAGES.values():
+        monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    monkeypatch.setenv("OPENAI_BASE_URL", "")
+    assert importlib.import_module("external_memories").main(["--out", str(tmp_path)]) == 0
+    shown = capsys.readouterr()
+    assert [line.split(":")[0] for line in shown.err.splitlines()] == [f"skipped {one}" for one in PACKAGES]
+    assert "--out" in shown.out
+    assert not any(tmp_path.iterdir())
