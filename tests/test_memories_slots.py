@@ -15,10 +15,10 @@ from memgym.agents.ppo.settings import PolicySize  # noqa: E402
 ITEM = 8
 
 
-def matcher(rounds: int = 20) -> SlotMemory:
+def matcher(rounds: int = 20, jump: float = 0.0) -> SlotMemory:
     """A memory with every gate open; candidates that are its input are matched by likeness, a fourth keeps apart."""
     torch.manual_seed(0)
-    memory = SlotMemory(3 * ITEM, 4, slots=4, item=ITEM, given=3, rounds=rounds)
+    memory = SlotMemory(3 * ITEM, 4, slots=4, item=ITEM, given=3, rounds=rounds, jump=jump)
     with torch.no_grad():
         for layer in (memory.address, memory.offer):
             layer.weight.zero_()
@@ -53,6 +53,30 @@ def test_without_matching_each_slot_chooses_for_itself_and_the_odd_one_gets_a_mi
     assert (held[1] - new).norm() > 1.0
 
 
+@pytest.mark.parametrize(("jump", "told"), [(0.0, False), (1e-3, True)])
+def test_one_exact_match_counts_for_more_than_two_near_ones_where_things_jump(
+    jump: float, told: bool
+) -> None:
+    """`gone` jumps to `new`, which is near `stays`; in sum, either slot could as well take the other's candidate."""
+    memory = matcher(jump=jump)
+    with torch.no_grad():
+        memory.likeness.fill_(60.0)  # as sharp with as without
+    likeness = torch.tensor([[1.0, 0.93, 0.81], [0.93, 1.0, 0.65], [0.81, 0.65, 1.0]])
+    near = nn.functional.pad(torch.linalg.cholesky(likeness), (0, ITEM - 3)) * ITEM**0.5
+    (stays, new, gone), other = near, codes(ITEM)[-1]
+    held = after(memory, torch.stack([stays, gone, other]), torch.stack([new, stays, other]))
+    right = torch.stack([stays, new, other])
+    assert torch.allclose(held, right, atol=0.2) == told
+
+
+def test_where_things_jump_the_first_list_fills_the_slots_in_its_order() -> None:
+    a, b, c, _ = codes(4)
+    shown = torch.stack([c, a, b])
+    torch.testing.assert_close(
+        after(matcher(jump=1e-3), torch.zeros(3, ITEM), shown), shown, atol=0.05, rtol=0
+    )
+
+
 def test_a_shut_gate_keeps_what_is_held_bit_for_bit() -> None:
     memory = matcher()
     with torch.no_grad():
@@ -74,7 +98,13 @@ def test_an_address_says_where_a_candidate_goes_whatever_is_held() -> None:
 
 @pytest.mark.parametrize(
     ("config", "words"),
-    [({"slots": 0}, "slots"), ({"given": 3}, "given"), ({"item": 0}, "item"), ({"rounds": -1}, "rounds")],
+    [
+        ({"slots": 0}, "slots"),
+        ({"given": 3}, "given"),
+        ({"item": 0}, "item"),
+        ({"rounds": -1}, "rounds"),
+        ({"jump": 1.5}, "jump"),
+    ],
 )
 def test_arguments_outside_their_range_are_named(config: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
@@ -94,6 +124,18 @@ def test_entities_have_one_code_wherever_they_stand_in_the_list() -> None:
     torch.testing.assert_close(first.mean(-1), torch.zeros(5, 3), atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize(("entities", "same"), [((2, 3, ITEM, 2), True), ((2, 3, ITEM), False)])
+def test_a_code_of_the_first_numbers_does_not_change_with_the_others(entities: Any, same: bool) -> None:
+    torch.manual_seed(0)
+    encoder = EntityEncoder(2 + 3 * 4, 40, entities)
+    plain = torch.rand(5, 14)
+    coloured = plain.clone()
+    coloured[:, 2:].unflatten(-1, (3, 4))[..., 2:] += 1.0
+    first, second = encoder(plain), encoder(coloured)
+    assert torch.equal(first[:, -3 * ITEM :], second[:, -3 * ITEM :]) == same
+    assert not torch.equal(first, second)  # the rest of the stream sees all of it
+
+
 def test_neighbouring_places_have_codes_that_a_linear_layer_tells_apart() -> None:
     """Negative control: of the bare numbers, no linear layer tells five places in a row apart."""
     places = torch.linspace(0, 1, 5)[:, None]
@@ -103,14 +145,16 @@ def test_neighbouring_places_have_codes_that_a_linear_layer_tells_apart() -> Non
     assert ranks[1] == 1
 
 
-@pytest.mark.parametrize(("size", "entities"), [(24, (2, 3, 8)), (64, (2, 5, 8)), (64, (13, 3, 8))])
-def test_lists_that_do_not_fit_are_refused(size: int, entities: tuple[int, int, int]) -> None:
+@pytest.mark.parametrize(
+    ("size", "entities"), [(24, (2, 3, 8)), (64, (2, 5, 8)), (64, (13, 3, 8)), (64, (2, 3, 8, 5))]
+)
+def test_lists_that_do_not_fit_are_refused(size: int, entities: Any) -> None:
     with pytest.raises(ValueError, match="policy_kwargs"):
         EntityEncoder(14, size, entities)
 
 
-@pytest.mark.parametrize("entities", [(1, 2), (0, 0, 4), "all", (0, 1, 2.5)])
-def test_entities_are_three_integers(entities: Any) -> None:
+@pytest.mark.parametrize("entities", [(1, 2), (0, 0, 4), "all", (0, 1, 2.5), (0, 1, 2, 0), (0, 1, 2, 1, 1)])
+def test_entities_are_three_or_four_integers(entities: Any) -> None:
     with pytest.raises((ValueError, TypeError), match="entities"):
         PolicySize(entities=entities)
 

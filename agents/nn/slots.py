@@ -7,12 +7,13 @@ from torch import Tensor, nn
 
 from memgym.agents.nn.module import MemoryModule, MemorySpec, State, StateLeaf
 from memgym.agents.nn.segments import where_any
-from memgym.core.arguments import check_integer
+from memgym.core.arguments import check_integer, check_number
 
 __all__ = ["SlotMemory"]
 
-LIKENESS = 20.0  # weight of the cosine of two keys, at first
+LIKENESS, SHARP = 20.0, 60.0  # weight of the cosine of two keys, at first; and where things jump
 OWN = 2.0  # at first, a candidate belongs to the slot of the same number
+FIRST = 6.0  # the same for empty slots, where things jump
 LIMIT = 30.0  # of an address: above any likeness, and its exponential stays finite
 
 
@@ -26,6 +27,11 @@ class SlotMemory(MemoryModule):
     slot is rewritten: s = s + g (c - s). What is read is a mixture of slots for each of a few heads, beside all slots
     and the input.
 
+    What has moved may be anywhere, and then its likeness to what a slot holds means nothing: a slot whose item is
+    gone would rather take a neighbour's than what is new. With `jump` above 0, each candidate gets at least that
+    share of each slot that holds something, so that one exact match weighs more than two near ones; and the slot of
+    its own number draws a candidate only while it is empty, since lists may come in another order next time.
+
     The mechanism is ours. Soft one-to-one matching: Mena et al. 2018, arXiv 1802.08665.
 
     Args:
@@ -38,11 +44,13 @@ class SlotMemory(MemoryModule):
         heads: mixtures of slots that are read.
         hidden: width of the layers that make candidates and gates.
         rounds: Sinkhorn iterations; 0 lets every slot choose for itself.
+        jump: weight that a pair has at least, where 1 is that of equal keys.
 
     Raises:
         ValueError: an argument outside its range.
     """
 
+    own: Tensor
     spec: ClassVar = MemorySpec(family="slots", erase="keyed", parallel="loop", width="item", paper="ours")
 
     def __init__(
@@ -56,6 +64,7 @@ class SlotMemory(MemoryModule):
         heads: int = 2,
         hidden: int = 64,
         rounds: int = 3,
+        jump: float = 0.0,
     ) -> None:
         super().__init__(d_in, d_out)
         check_integer("slots", slots, 1, 1 << 10)
@@ -64,11 +73,13 @@ class SlotMemory(MemoryModule):
         check_integer("heads", heads, 1, 1 << 8)
         check_integer("hidden", hidden, 1, 1 << 14)
         check_integer("rounds", rounds, 0, 100)
-        self.slots, self.item, self.given, self.heads, self.rounds = slots, item, given, heads, rounds
+        check_number("jump", jump, 0.0, 1.0)
+        self.slots, self.item, self.given, self.heads = slots, item, given, heads
+        self.rounds, self.jump = rounds, float(jump)
         self.feed = nn.Sequential(nn.Linear(d_in, hidden), nn.GELU())
         self.offer = nn.Linear(hidden, (slots - given) * item)
         self.address = nn.Linear(hidden, slots * slots)
-        self.likeness = nn.Parameter(torch.full((), LIKENESS))
+        self.likeness = nn.Parameter(torch.full((), SHARP if jump else LIKENESS))
         self.key = nn.Linear(item, item, bias=False)
         self.gate_input = nn.Linear(hidden, hidden)
         self.gate_slot = nn.Parameter(torch.randn(slots, hidden) * 0.1)
@@ -79,8 +90,11 @@ class SlotMemory(MemoryModule):
         )
         self.out = nn.Linear(hidden + (slots + heads) * item, d_out)
         nn.init.orthogonal_(self.key.weight)
-        with torch.no_grad():
-            self.address.bias.add_(OWN * torch.eye(slots).flatten())
+        if jump:
+            self.register_buffer("own", (FIRST * (torch.eye(slots) - 1)).exp(), persistent=False)
+        else:
+            with torch.no_grad():
+                self.address.bias.add_(OWN * torch.eye(slots).flatten())
 
     def state_spec(self) -> dict[str, StateLeaf]:
         """What the slots hold, shape (slots, item)."""
@@ -103,7 +117,11 @@ class SlotMemory(MemoryModule):
         """
         held = nn.functional.normalize(self.key(s), dim=-1, eps=1e-3)
         new = nn.functional.normalize(self.key(offers), dim=-1, eps=1e-3)
-        shares = pairs * (self.likeness * (held @ new.mT - 1)).exp()
+        likeness = (self.likeness * (held @ new.mT - 1)).exp()
+        if self.jump:
+            empty = 1 - held.square().sum(-1, keepdim=True)
+            likeness = torch.lerp(likeness + self.jump, self.own, empty)
+        shares = pairs * likeness
         for _ in range(self.rounds):
             shares = shares / shares.sum(-1, keepdim=True)
             shares = shares / shares.sum(-2, keepdim=True)

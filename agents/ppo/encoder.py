@@ -27,6 +27,8 @@ class EntityEncoder(nn.Module):
     Numbers come with sines and cosines of themselves ("Fourier features let networks learn high frequency
     functions in low dimensional domains", Tancik et al. 2020, arXiv 2006.10739), so that near places look different.
     Codes have mean 0 and variance 1; the stream is the whole observation through a layer with ReLU, then the codes.
+    A code may be made of a row's first numbers alone: of a place and not of a colour, so that what stands at a place
+    has the same code with its colour and without. The rest of the row is in the stream all the same.
 
     Args:
         obs_size: numbers in an observation.
@@ -34,12 +36,13 @@ class EntityEncoder(nn.Module):
         entities: where they stand.
 
     Raises:
-        ValueError: the observation does not end with so many rows, or the stream is too narrow for the codes.
+        ValueError: the observation does not end with so many rows, its rows are shorter than the code asks for, or
+            the stream is too narrow for the codes.
     """
 
     def __init__(self, obs_size: int, size: int, entities: Entities) -> None:
         super().__init__()
-        at, count, code = entities
+        at, count, code, *seen = entities
         left, rest = size - count * code, obs_size - at
         if left < 1:
             raise ValueError(
@@ -49,17 +52,20 @@ class EntityEncoder(nn.Module):
             raise ValueError(
                 f"policy_kwargs: entities {entities} do not divide an observation of {obs_size} numbers."
             )
+        row = rest // count
+        if seen and seen[0] > row:
+            raise ValueError(f"policy_kwargs: entities {entities} have rows of {row} numbers.")
         self.in_features = obs_size
-        self.at, self.count = at, count
+        self.at, self.count, self.seen = at, count, seen[0] if seen else row
         self.whole = nn.Linear(obs_size * (1 + 2 * OCTAVES), left)
-        wide = rest // count * (1 + 2 * OCTAVES)
+        wide = self.seen * (1 + 2 * OCTAVES)
         self.each = nn.Sequential(nn.Linear(wide, 4 * code), nn.GELU(), nn.Linear(4 * code, code))
         self.norm = nn.LayerNorm(code, elementwise_affine=False)
 
     def forward(self, rows: Tensor) -> Tensor:
         """The stream, shape (..., size), for observations (..., obs_size)."""
         listed = rows[..., self.at :].unflatten(-1, (self.count, -1))
-        codes = self.norm(self.each(_waves(listed)))
+        codes = self.norm(self.each(_waves(listed[..., : self.seen])))
         return torch.cat([functional.relu(self.whole(_waves(rows))), codes.flatten(-2)], -1)
 
 

@@ -12,8 +12,9 @@ Schedule = float | tuple[float, float]
 """A number, or the pair (first, last) of one that changes linearly over the training."""
 
 
-Entities = tuple[int, int, int]
-"""From which number on an observation lists entities, how many, and how many numbers the code of each has."""
+Entities = tuple[int, int, int] | tuple[int, int, int, int]
+"""From which number on an observation lists entities, how many, how many numbers the code of each has, and of how
+many of a row's first numbers it is made: of all unless told."""
 
 
 def value_at(schedule: Schedule, progress: float) -> float:
@@ -52,7 +53,8 @@ class PolicySize:
         num_layers: blocks, each with a memory.
         ffn_mult: hidden width of a block's feed-forward layers, as a multiple of `size`.
         entities: where an observation lists entities: from which number on, how many rows of equal length, and how
-            many numbers the code of each is to have; see `EntityEncoder`. None to read it as it stands.
+            many numbers the code of each is to have, and perhaps of how many of a row's first numbers it is made; see
+            `EntityEncoder`. None to read it as it stands.
 
     Raises:
         ValueError: a size outside its range.
@@ -68,9 +70,11 @@ class PolicySize:
         check_integer("num_layers", self.num_layers, 1, 64)
         check_integer("ffn_mult", self.ffn_mult, 1, 16)
         if self.entities is not None:
-            if not isinstance(self.entities, tuple | list) or len(self.entities) != 3:
-                raise ValueError(f"entities are three integers (first, count, code), not {self.entities!r}.")
-            for number, low in zip(self.entities, (0, 1, 1), strict=True):
+            if not isinstance(self.entities, tuple | list) or len(self.entities) not in (3, 4):
+                raise ValueError(
+                    f"entities are three or four integers (first, count, code, seen), not {self.entities!r}."
+                )
+            for number, low in zip(self.entities, (0, 1, 1, 1), strict=False):
                 check_integer("entities", number, low, 8192)
             object.__setattr__(self, "entities", tuple(self.entities))
 
