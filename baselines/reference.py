@@ -4,7 +4,8 @@
     python -m memgym.baselines.reference results/quickstart
 
 prints one line for each agent and task, and exits with 1 where a score differs. The reference numbers lie in
-`baselines/expected/`; a maintainer renews them with `--write`, after a run of the full suite.
+`baselines/expected/`; a maintainer renews them with `--write`, after a run of the full suite. Results that are kept
+without their actions (`memgym leaderboard keep`, those in `leaderboard/reference/`) do as well.
 """
 
 import argparse
@@ -31,7 +32,7 @@ def expected_file(suite: str) -> Path:
 
 def summary(results: Path) -> dict[str, Any]:
     """What is kept of a folder of results: scores and bytes by agent and task, versions, command."""
-    headers = [read_bundle(path).header for path in find_bundles(results)]
+    headers = [read_bundle(path, abridged=True).header for path in find_bundles(results)]
     suite = headers[0]["suite"]
     agents = {
         header["agent"]["name"]: {
