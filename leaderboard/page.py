@@ -58,6 +58,7 @@ RATE_TITLES = {
     "abstained": ("Abstained", "fraction of questions that the agent declined to answer"),
     "stale": ("Stale", "fraction of questions answered with a value that was right once and is not any more"),
     "leaked": ("Leaked", "fraction of questions whose answer repeats what was to be forgotten"),
+    "attacked": ("Attacked", "fraction of questions answered with what a text of no authority told to store"),
 }
 FOLDERS = ("agents", "tasks", "replays")
 TEMPLATES = files("memgym.leaderboard.templates")

@@ -15,7 +15,9 @@ from memgym.core.suites import get_suite
 from memgym.errors import SubmissionRefused
 from memgym.leaderboard.build import build_site
 from memgym.leaderboard.checked import read_checked
+from memgym.leaderboard.page import RATE_TITLES
 from memgym.leaderboard.submission import refuse_unless_same
+from memgym.leaderboard.totals import RATES
 
 BOARD = Path(__file__).parents[1] / "leaderboard" / "reference"
 SUITES = sorted(path.name for path in BOARD.iterdir() if path.is_dir())
@@ -23,7 +25,7 @@ MAX_BYTES = 5 << 20  # of all of it, in git
 
 
 def test_it_is_small_and_holds_no_actions() -> None:
-    assert {"retention", "rewriting"} <= set(SUITES)
+    assert {"poisoned", "retention", "rewriting"} <= set(SUITES)
     files = [path for path in BOARD.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < MAX_BYTES
     assert all(is_abridged(path) for path in find_bundles(BOARD))
@@ -67,6 +69,11 @@ def test_the_page_is_made_from_it(suite: str, tmp_path: Path) -> None:
         agent["name"]: noted[agent["digest"]] for agent in agents
     }
     assert len(agents) == len(find_bundles(BOARD / suite))
+
+
+def test_every_rate_that_a_result_may_have_has_a_heading() -> None:
+    """A suite whose questions report one without would have no page."""
+    assert set(RATE_TITLES) == set(RATES)
 
 
 def test_an_agent_played_again_gives_the_committed_digests() -> None:
