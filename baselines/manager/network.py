@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-__all__ = ["Row", "Scored", "score_replies"]
+from memgym.agents.llm.lora import trained_weights
+
+__all__ = ["Row", "Scored", "Trained", "score_replies"]
 
 
 class Row(NamedTuple):
@@ -30,6 +32,15 @@ class Scored(NamedTuple):
     entropy: Tensor
     row: Tensor
     hidden: Tensor
+
+
+class Trained(nn.Module):
+    """The weights of a model that are trained, alone: a checkpoint of adapters then holds no model."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        for name, weights in trained_weights(model):
+            self.register_parameter(name.replace(".", "/"), weights)
 
 
 def score_replies(model: Any, rows: Sequence[Row]) -> Scored:

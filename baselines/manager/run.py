@@ -13,13 +13,14 @@ import transformers
 from torch import Tensor, nn
 
 from memgym.agents.llm.forms import FORMS
-from memgym.agents.llm.lora import add_lora, trained_weights
+from memgym.agents.llm.lora import add_lora
 from memgym.agents.llm.manager import MemoryManager, Shown
 from memgym.agents.nn.fitting import minimise
 from memgym.baselines.manager.curves import Curves
 from memgym.baselines.manager.dialogues import Source
 from memgym.baselines.manager.learn import GRPOLoss, PPOLoss, Sampler
 from memgym.baselines.manager.measure import measure_baselines, measure_manager
+from memgym.baselines.manager.network import Trained
 from memgym.baselines.manager.rollouts import Sample, play, sample_local, sample_trajectories
 from memgym.baselines.manager.warm_up import Teacher, demonstrations, draw_dialogue, imitation_loss
 from memgym.baselines.recipe import RecipeInvalid, Run
@@ -128,15 +129,6 @@ class Record(nn.Module):
         parts = {name: buffer.cpu().numpy() for name, buffer in self.named_buffers()}
         split = {name: np.array_split(part, min(POINTS, len(part))) for name, part in parts.items()}
         return {name: [round(float(some.mean()), 4) for some in part] for name, part in split.items()}
-
-
-class Trained(nn.Module):
-    """The weights of a model that are trained, alone: a checkpoint of adapters then holds no model."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        for name, weights in trained_weights(model):
-            self.register_parameter(name.replace(".", "/"), weights)
 
 
 def make_manager(plan: Plan, seed: int) -> MemoryManager:
