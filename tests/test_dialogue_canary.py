@@ -161,6 +161,8 @@ def test_suites_have_canaries_for_dialogues_alone_among_texts() -> None:
         task = replace(get_suite("tiny").tasks[0], env_id=f"memgym/{name}-v0")
         made = Suite("made", "", (task,)).registered(BEACON)
         assert any(one.canary for one in made.tasks) == has_one
+    open_ended = replace(get_suite("tiny").tasks[0], kwargs={"memory_budget": 1024, "split": "test"})
+    assert len(Suite("made", "", (open_ended,)).registered(BEACON).tasks) == 1  # chance is not known
 
 
 HONEST = ("random", "closed-book", "recency", "rules", "add-all-bm25", "full-context", "fact-keys")

@@ -128,10 +128,16 @@ class Suite:
                 canary=True,
             )
             for task in tasks
-            if task.kwargs.get("split")
-            and ("memory_budget" not in task.kwargs or task.env_id in TEXT_CANARIES)
+            if _has_canary(task)
         ]
         return replace(self, name=_name(self.name, {"beacon": beacon}), tasks=(*tasks, *blank))
+
+
+def _has_canary(task: Task) -> bool:
+    """Whether chance is known of the task where nothing that counts is shown."""
+    if "memory_budget" not in task.kwargs:
+        return bool(task.kwargs.get("split"))
+    return task.env_id in TEXT_CANARIES and task.kwargs.get("answer_format") == "choice"
 
 
 def _name(name: str, given: Mapping[str, Any]) -> str:
