@@ -3,7 +3,7 @@
     pip install 'memgym[cli,llm,mem0,langmem,graphiti]'
     python benchmarks/external_memories.py --out runs/external                      # rules in place of a model
     python benchmarks/external_memories.py --out runs/external --llm openai:qwen3-4b@http://127.0.0.1:8000/v1
-    python benchmarks/external_memories.py --out runs/external --write              # writes benchmarks/results/
+    python benchmarks/external_memories.py --out runs/external --only mem0 --write  # into benchmarks/results/
 
 Both of a pair play the same episodes of DialogueMemory under the same bytes, and ask the same model: by default the
 server of `rule_server.py`, which decides alike for both, so that what differs is what they do with it, and nothing is
@@ -106,38 +106,45 @@ def compare(pair: Pair, llm: str, budget: int, episodes: int, out: Path) -> dict
     }
 
 
-def as_markdown(found: dict[str, Any]) -> str:
-    """The results for people."""
-    about = "rules in place of a language model" if found["rules"] else found["llm"]
+def as_markdown(runs: dict[str, dict[str, Any]]) -> str:
+    """The results for people: a table for each package, with the command that made it."""
     lines = [
         "# Memory packages beside memgym's renditions",
         "",
-        f"    {found['command']}",
-        "",
-        f"{found['episodes']} episodes of DialogueMemory each (test split), {about}; Python {found['python']}.",
-        "Means of an episode; the difference is original less rendition, paired by episode, with its standard error.",
-        "",
-        "| who | budget | score | difference | update | deletion | evidence | bank B | agent B | calls "
-        "| prompt tokens | CPU s |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "Means of an episode of DialogueMemory (test split); the difference is original less rendition, paired by",
+        "episode, with its standard error.",
     ]
-    for row in found["pairs"]:
-        both = (
-            (row["original"], f"{row['difference']:+.3f} ± {row['standard_error']:.3f}"),
-            (row["rendition"], ""),
-        )
-        for one, difference in both:
-            versions = next(iter(one["versions"].values()), "")
-            note = (
-                f" ({row['note']})" if row["note"] and not difference else f" {versions}" if versions else ""
-            )
-            lines.append(
-                f"| {one['label']}{note} | {one['budget']:,} | {statistics.fmean(one['scores']):.3f} | {difference} "
-                f"| {one['types'].get('knowledge-update', 0):.2f} | {one['types'].get('deletion', 0):.2f} "
-                f"| {one['evidence_recall']:.2f} | {one['bank_bytes']:,.0f} | {one['agent_bytes']:,.0f} "
-                f"| {one['calls']:.0f} | {one['prompt_tokens']:,.0f} | {one['cpu_s']:.2f} |"
-            )
+    for package, found in runs.items():
+        asked = "rules in place of a language model" if found["rules"] else found["llm"]
+        lines += [
+            "",
+            f"## {package}",
+            "",
+            f"    {found['command']}",
+            "",
+            f"{found['episodes']} episodes, {asked}; Python {found['python']}.",
+            "",
+            "| who | budget | score | difference | update | deletion | evidence | bank B | agent B | calls "
+            "| prompt tokens | CPU s |",
+            "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        ]
+        for row in found["pairs"]:
+            lines.append(_line(row["original"], f"{row['difference']:+.3f} ± {row['standard_error']:.3f}"))
+            lines.append(_line(row["rendition"], "", row["note"]))
     return "\n".join([*lines, ""])
+
+
+def _line(one: dict[str, Any], difference: str, note: str = "") -> str:
+    name = one["label"].partition("-")[0]
+    version = next(
+        (f" {number}" for package, number in one["versions"].items() if package.startswith(name)), ""
+    )
+    return (
+        f"| {one['label']}{version}{f' ({note})' if note else ''} | {one['budget']:,} "
+        f"| {statistics.fmean(one['scores']):.3f} | {difference} | {one['types'].get('knowledge-update', 0):.2f} "
+        f"| {one['types'].get('deletion', 0):.2f} | {one['evidence_recall']:.2f} | {one['bank_bytes']:,.0f} "
+        f"| {one['agent_bytes']:,.0f} | {one['calls']:.0f} | {one['prompt_tokens']:,.0f} | {one['cpu_s']:.2f} |"
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -152,31 +159,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", choices=[pair.package for pair in PAIRS], help="one package")
     parser.add_argument("--episodes", type=int, default=10)
     parser.add_argument("--write", action="store_true", help="write benchmarks/results/external_memories.*")
-    given = parser.parse_args(arguments)
-    found: dict[str, Any] = {
-        "command": "python benchmarks/external_memories.py "
-        + " ".join(sys.argv[1:] if arguments is None else arguments),
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    given = parser.parse_args(words)
+    about = {
+        "command": f"python benchmarks/external_memories.py {' '.join(words)}",
         "llm": given.llm or "openai:rules",
         "rules": not given.llm,
         "episodes": given.episodes,
         "python": platform.python_version(),
-        "pairs": [],
     }
-    with serve() if found["rules"] else nullcontext("") as url:
+    runs: dict[str, dict[str, Any]] = {}
+    with serve() if about["rules"] else nullcontext("") as url:
         if url:  # by the environment, so that no port is on a card
             os.environ["OPENAI_BASE_URL"] = url
         for pair in PAIRS:
             if given.only not in (None, pair.package):
                 continue
             try:
-                for budget in BUDGETS:
-                    found["pairs"].append(compare(pair, found["llm"], budget, given.episodes, given.out))
+                pairs = [compare(pair, about["llm"], budget, given.episodes, given.out) for budget in BUDGETS]
+                runs[pair.package] = {**about, "pairs": pairs}
             except DependencyMissing as missing:
                 print(f"skipped {pair.package}: {missing}", file=sys.stderr)
-    print(as_markdown(found))
+    print(as_markdown(runs))
     if given.write:
-        write_atomically(RESULTS / "external_memories.md", as_markdown(found).encode())
-        write_atomically(RESULTS / "external_memories.json", (json.dumps(found, indent=1) + "\n").encode())
+        file = RESULTS / "external_memories.json"
+        before = json.loads(file.read_text("utf-8")) if file.exists() else {}
+        both = {pair.package: (before | runs).get(pair.package) for pair in PAIRS}
+        kept = {package: found for package, found in both.items() if found is not None}
+        write_atomically(file, (json.dumps(kept, indent=1) + "\n").encode())
+        write_atomically(file.with_suffix(".md"), as_markdown(kept).encode())
     return 0
 
 

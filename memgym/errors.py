@@ -13,6 +13,7 @@
     ├── StoreError           the file of a persistent memory (memgym.memory.persistent):
     │                        StoreInvalid, StoreInUse, StoreWriteFailed
     ├── WeightsInvalid       trained weights that cannot be loaded (memgym.agents.weights_io)
+    ├── PackageUnusable      an installed package that cannot be used as it is (memgym.agents.external.store)
     ├── LLMError             a language model gave no usable answer (memgym.llm.errors)
     │   ├── LLMUnavailable      no answer after all attempts
     │   ├── LLMRefused          the request itself is refused (also a ValueError)

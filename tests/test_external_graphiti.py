@@ -1,5 +1,6 @@
 """The package Graphiti as an agent: the real one, with a server that follows rules in the place of a model."""
 
+import asyncio
 import re
 import runpy
 from collections.abc import Iterator
@@ -101,6 +102,13 @@ def test_without_room_the_package_forgets_the_oldest(llm: str, monkeypatch: pyte
     monkeypatch.setattr(GraphitiStore, "delete", lambda self, id: None)  # the control
     careless = given.filled(make, llm, *said, budget=250)
     assert len(rows(careless, FACTS)) == 6 > len(given.texts(careless))
+
+
+def test_it_works_where_an_event_loop_runs(llm: str) -> None:
+    async def notebook() -> list[str]:
+        return given.texts(given.filled(make, llm, OSLO))
+
+    assert asyncio.run(notebook()) == [f"Ines: {OSLO}"]
 
 
 def test_messages_that_no_extraction_reads_any_more_are_deleted(llm: str) -> None:

@@ -12,6 +12,7 @@ import os
 import re
 import warnings
 from collections.abc import Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -187,7 +188,8 @@ class GraphitiStore(PackageStore):
 
 
 def _run(work: Coroutine[Any, Any, Any]) -> Any:
-    return asyncio.run(work)
+    with ThreadPoolExecutor(1) as thread:  # the caller's may have a loop of its own, as in a notebook
+        return thread.submit(asyncio.run, work).result()
 
 
 def _time(message: Message) -> datetime:
