@@ -48,6 +48,7 @@ MODULES = Registry(
         "ffm": "memgym.agents.nn.ffm:FFM",
         "shm": "memgym.agents.nn.shm:SHM",
         "slots": "memgym.agents.nn.slots:SlotMemory",
+        "tracker": "memgym.agents.nn.tracker:TrackingSlots",
         "bmojo": "memgym.agents.nn.bmojo:BMojo",
         "engram": "memgym.agents.nn.engram:EngramMemory",
         "sparsey": "memgym.agents.nn.sparsey:Sparsey",

@@ -7,13 +7,10 @@ from torch import Tensor, nn
 
 from memgym.agents.nn.module import MemoryModule, MemorySpec, State, StateLeaf
 from memgym.agents.nn.segments import where_any
-from memgym.core.arguments import check_integer, check_number
+from memgym.core.arguments import check_integer
 
 __all__ = ["SlotMemory"]
 
-LIKENESS, SHARP = 20.0, 60.0  # weight of the cosine of two keys, at first; and where things jump
-OWN = 2.0  # at first, a candidate belongs to the slot of the same number
-FIRST = 6.0  # the same for empty slots, where things jump
 LIMIT = 30.0  # of an address: above any likeness, and its exponential stays finite
 
 
@@ -27,11 +24,6 @@ class SlotMemory(MemoryModule):
     slot is rewritten: s = s + g (c - s). What is read is a mixture of slots for each of a few heads, beside all slots
     and the input.
 
-    What has moved may be anywhere, and then its likeness to what a slot holds means nothing: a slot whose item is
-    gone would rather take a neighbour's than what is new. With `jump` above 0, each candidate gets at least that
-    share of each slot that holds something, so that one exact match weighs more than two near ones; and the slot of
-    its own number draws a candidate only while it is empty, since lists may come in another order next time.
-
     The mechanism is ours. Soft one-to-one matching: Mena et al. 2018, arXiv 1802.08665.
 
     Args:
@@ -44,13 +36,13 @@ class SlotMemory(MemoryModule):
         heads: mixtures of slots that are read.
         hidden: width of the layers that make candidates and gates.
         rounds: Sinkhorn iterations; 0 lets every slot choose for itself.
-        jump: weight that a pair has at least, where 1 is that of equal keys.
 
     Raises:
         ValueError: an argument outside its range.
     """
 
-    own: Tensor
+    sharpness: ClassVar[float] = 20.0  # weight of the cosine of two keys, at first
+    own: ClassVar[float] = 2.0  # by how much a candidate belongs to the slot of the same number, at first
     spec: ClassVar = MemorySpec(family="slots", erase="keyed", parallel="loop", width="item", paper="ours")
 
     def __init__(
@@ -64,7 +56,6 @@ class SlotMemory(MemoryModule):
         heads: int = 2,
         hidden: int = 64,
         rounds: int = 3,
-        jump: float = 0.0,
     ) -> None:
         super().__init__(d_in, d_out)
         check_integer("slots", slots, 1, 1 << 10)
@@ -73,13 +64,11 @@ class SlotMemory(MemoryModule):
         check_integer("heads", heads, 1, 1 << 8)
         check_integer("hidden", hidden, 1, 1 << 14)
         check_integer("rounds", rounds, 0, 100)
-        check_number("jump", jump, 0.0, 1.0)
-        self.slots, self.item, self.given, self.heads = slots, item, given, heads
-        self.rounds, self.jump = rounds, float(jump)
+        self.slots, self.item, self.given, self.heads, self.rounds = slots, item, given, heads, rounds
         self.feed = nn.Sequential(nn.Linear(d_in, hidden), nn.GELU())
         self.offer = nn.Linear(hidden, (slots - given) * item)
         self.address = nn.Linear(hidden, slots * slots)
-        self.likeness = nn.Parameter(torch.full((), SHARP if jump else LIKENESS))
+        self.likeness = nn.Parameter(torch.full((), self.sharpness))
         self.key = nn.Linear(item, item, bias=False)
         self.gate_input = nn.Linear(hidden, hidden)
         self.gate_slot = nn.Parameter(torch.randn(slots, hidden) * 0.1)
@@ -90,11 +79,8 @@ class SlotMemory(MemoryModule):
         )
         self.out = nn.Linear(hidden + (slots + heads) * item, d_out)
         nn.init.orthogonal_(self.key.weight)
-        if jump:
-            self.register_buffer("own", (FIRST * (torch.eye(slots) - 1)).exp(), persistent=False)
-        else:
-            with torch.no_grad():
-                self.address.bias.add_(OWN * torch.eye(slots).flatten())
+        with torch.no_grad():
+            self.address.bias.add_(self.own * torch.eye(slots).flatten())
 
     def state_spec(self) -> dict[str, StateLeaf]:
         """What the slots hold, shape (slots, item)."""
@@ -103,9 +89,18 @@ class SlotMemory(MemoryModule):
     def _prepare(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """All that follows from inputs alone: features, candidates, weights of the pairs, the gates' share."""
         h, k = self.feed(x), self.slots
-        offers = torch.cat([x[..., self.d_in - self.given * self.item :], self.offer(h)], -1)
+        given = x[..., self.d_in - self.given * self.item :].unflatten(-1, (self.given, self.item))
+        offers = torch.cat([self.entities(given), self.offer(h).unflatten(-1, (-1, self.item))], -2)
         pairs = self.address(h).clamp(-LIMIT, LIMIT).exp().unflatten(-1, (k, k))
-        return h, offers.unflatten(-1, (k, self.item)), pairs, self.gate_input(h)
+        return h, offers, pairs, self.gate_input(h)
+
+    def entities(self, given: Tensor) -> Tensor:
+        """Candidates of what the input ends with, shape (..., given, item): the same numbers."""
+        return given
+
+    def likenesses(self, held: Tensor, new: Tensor) -> Tensor:
+        """Weight of each pair, shape (B, slots, candidates), by keys of length 1 (of empty slots 0)."""
+        return (self.likeness * (held @ new.mT - 1)).exp()
 
     def match(self, s: Tensor, offers: Tensor, pairs: Tensor) -> Tensor:
         """How much of each candidate goes to each slot, shape (B, slots, candidates); rows sum to 1.
@@ -117,11 +112,7 @@ class SlotMemory(MemoryModule):
         """
         held = nn.functional.normalize(self.key(s), dim=-1, eps=1e-3)
         new = nn.functional.normalize(self.key(offers), dim=-1, eps=1e-3)
-        likeness = (self.likeness * (held @ new.mT - 1)).exp()
-        if self.jump:
-            empty = 1 - held.square().sum(-1, keepdim=True)
-            likeness = torch.lerp(likeness + self.jump, self.own, empty)
-        shares = pairs * likeness
+        shares = pairs * self.likenesses(held, new)
         for _ in range(self.rounds):
             shares = shares / shares.sum(-1, keepdim=True)
             shares = shares / shares.sum(-2, keepdim=True)
@@ -130,8 +121,18 @@ class SlotMemory(MemoryModule):
     def _advance(self, s: Tensor, offers: Tensor, pairs: Tensor, gate: Tensor) -> Tensor:
         """What the slots hold next."""
         offered = self.match(s, offers, pairs) @ offers
-        hidden = self.gate_items(torch.cat([s, offered], -1)) + gate[:, None] + self.gate_slot
-        return torch.lerp(s, offered, torch.sigmoid(self.gate_out(nn.functional.gelu(hidden))))
+        return torch.lerp(s, offered, torch.sigmoid(self.gate(s, offered, gate)))
+
+    def gate(self, s: Tensor, offered: Tensor, share: Tensor) -> Tensor:
+        """Logits of rewriting each slot, shape (B, slots, 1).
+
+        Args:
+            s: what the slots hold, shape (B, slots, item).
+            offered: what they are offered, the same shape.
+            share: the input's own, shape (B, hidden).
+        """
+        hidden = self.gate_items(torch.cat([s, offered], -1)) + share[:, None] + self.gate_slot
+        return self.gate_out(nn.functional.gelu(hidden))
 
     def _read(self, h: Tensor, s: Tensor) -> Tensor:
         flat = s.flatten(-2)

@@ -28,7 +28,8 @@ class EntityEncoder(nn.Module):
     functions in low dimensional domains", Tancik et al. 2020, arXiv 2006.10739), so that near places look different.
     Codes have mean 0 and variance 1; the stream is the whole observation through a layer with ReLU, then the codes.
     A code may be made of a row's first numbers alone: of a place and not of a colour, so that what stands at a place
-    has the same code with its colour and without. The rest of the row is in the stream all the same.
+    has the same code with its colour and without. The rest of the row is in the stream all the same. A row of zeros
+    is then no entity, and its code zeros as well.
 
     Args:
         obs_size: numbers in an observation.
@@ -56,7 +57,8 @@ class EntityEncoder(nn.Module):
         if seen and seen[0] > row:
             raise ValueError(f"policy_kwargs: entities {entities} have rows of {row} numbers.")
         self.in_features = obs_size
-        self.at, self.count, self.seen = at, count, seen[0] if seen else row
+        self.at, self.count = at, count
+        self.seen, self.may_lack = seen[0] if seen else row, bool(seen)
         self.whole = nn.Linear(obs_size * (1 + 2 * OCTAVES), left)
         wide = self.seen * (1 + 2 * OCTAVES)
         self.each = nn.Sequential(nn.Linear(wide, 4 * code), nn.GELU(), nn.Linear(4 * code, code))
@@ -66,6 +68,8 @@ class EntityEncoder(nn.Module):
         """The stream, shape (..., size), for observations (..., obs_size)."""
         listed = rows[..., self.at :].unflatten(-1, (self.count, -1))
         codes = self.norm(self.each(_waves(listed[..., : self.seen])))
+        if self.may_lack:
+            codes = codes * (listed != 0).any(-1, keepdim=True)
         return torch.cat([functional.relu(self.whole(_waves(rows))), codes.flatten(-2)], -1)
 
 
