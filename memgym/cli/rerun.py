@@ -33,9 +33,7 @@ def play_again(
     refuse = load_object("memgym.leaderboard.submission:refuse_unless_same")
     name = bundle.header["agent"]["name"]
     if name not in load_object("memgym.agents:AGENTS"):  # a name in a stranger's file imports nothing
-        raise SubmissionRefused(
-            f"{name!r} is no reference agent of memgym, so it cannot be played again."
-        )
+        raise SubmissionRefused(f"{name!r} is no reference agent of memgym, so it cannot be played again.")
     spec = evaluate.AgentSpec(name)
     with tempfile.TemporaryDirectory() as out:
         suite = get_suite(bundle.header["suite"])
