@@ -1,6 +1,6 @@
 """Graphiti as it is released: a bitemporal graph of facts in an embedded Kuzu database in memory.
 
-The package is `graphiti-core <https://pypi.org/project/graphiti-core/>`_; its rendition is
+The package is `graphiti-core <https://github.com/getzep/graphiti>`_; its rendition is
 `memgym.agents.structured.graphiti`. For each message a language model extracts entities and facts and compares them
 with those of the graph; a fact that contradicts another ends it. Written for release 0.31, which still embeds Kuzu:
 Graphiti calls that backend deprecated, and its others (Neo4j, FalkorDB, Neptune) are servers.

@@ -1,4 +1,4 @@
-"""mem0 as it is released: the package `mem0ai <https://pypi.org/project/mem0ai/>`_, all of it in memory.
+"""mem0 as it is released: the package `mem0ai <https://github.com/mem0ai/mem0>`_, all of it in memory.
 
 Its rendition is `memgym.agents.structured.mem0`, variant ``"v2"``. Written for release 2, which asks a language
 model once for each message, and only adds facts.
