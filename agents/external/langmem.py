@@ -1,7 +1,7 @@
 """LangMem as it is released: its memory store manager over LangGraph's store, all of it in memory.
 
-The package is `langmem <https://github.com/langchain-ai/langmem>`_. For each message one call of a language model, with
-the memories that LangMem's own search finds, inserts, patches and, where it may, removes memories by tools.
+The package is `langmem <https://github.com/langchain-ai/langmem>`_. For each message one call of a language model,
+with the memories that LangMem's own search finds, inserts, patches and, where it may, removes memories by tools.
 """
 
 import json
