@@ -75,15 +75,14 @@ def first_replays(folder: Path, header: Mapping[str, Any]) -> dict[str, Replay]:
 
 def _replay(folder: Path, task: Task) -> Replay:
     (seed, episode), actions = next(read_traces(folder, task.name))
-    is_text = "memory_budget" in task.kwargs
-    env = make_env(task if is_text else replace(task, kwargs={**task.kwargs, "render_mode": "ansi"}))
+    env = make_env(task if task.is_text else replace(task, kwargs={**task.kwargs, "render_mode": "ansi"}))
     try:
         recorder = Recorder(env)
-        steps = (_transcript if is_text else _frames)(recorder, seed, episode, actions)
+        steps = (_transcript if task.is_text else _frames)(recorder, seed, episode, actions)
         score = recorder.close_record().score
     finally:
         env.close()
-    return Replay(seed, episode, score, len(actions), tuple(steps[:MAX_STEPS]), not is_text)
+    return Replay(seed, episode, score, len(actions), tuple(steps[:MAX_STEPS]), not task.is_text)
 
 
 def _frames(env: Recorder, seed: int, episode: int, actions: Sequence[Any]) -> list[Step]:

@@ -88,7 +88,7 @@ def with_budget_only(suite: Suite, names: Collection[str] = ()) -> tuple[Suite, 
     left_out = {
         task.name: "its environment takes no memory_budget: the score is the same at any"
         for task in wanted
-        if "memory_budget" not in task.kwargs
+        if not task.is_text
     }
     kept: dict[bytes, Task] = {}
     for task in sorted(wanted, key=lambda task: -_view(task.kwargs)):

@@ -53,6 +53,11 @@ class Task:
     beacon: str = ""
     canary: bool = False
 
+    @property
+    def is_text(self) -> bool:
+        """Whether it is a text task, which has a bank of so many bytes."""
+        return "memory_budget" in self.kwargs
+
     def missing(self) -> str:
         """Why the task cannot be played on this machine; ``""`` where it can."""
         if peer := peer_of(self.env_id):
@@ -135,7 +140,7 @@ class Suite:
 
 def _has_canary(task: Task) -> bool:
     """Whether chance is known of the task where nothing that counts is shown."""
-    if "memory_budget" not in task.kwargs:
+    if not task.is_text:
         return bool(task.kwargs.get("split"))
     return task.env_id in TEXT_CANARIES and task.kwargs.get("answer_format") == "choice"
 
@@ -149,7 +154,7 @@ def _name(name: str, given: Mapping[str, Any]) -> str:
 
 
 def _with_budget(task: Task, budget: int) -> Task:
-    if "memory_budget" not in task.kwargs:
+    if not task.is_text:
         return task
     kwargs = {**task.kwargs, "memory_budget": budget}
     title = task.title.partition(" (bank of ")[0]  # of an earlier resize

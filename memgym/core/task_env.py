@@ -19,10 +19,9 @@ def make_env(task: Task) -> gym.Env:
     """
     if peer := peer_of(task.env_id):
         return make_peer(peer, task.env_id, **task.kwargs)
-    is_text = "memory_budget" in task.kwargs
-    kwargs = {**task.kwargs, "canary": True} if task.canary and is_text else task.kwargs
+    kwargs = {**task.kwargs, "canary": True} if task.canary and task.is_text else task.kwargs
     env = gym.make(task.env_id, disable_env_checker=True, **kwargs)
-    return Canary(env) if task.canary and not is_text else env
+    return Canary(env) if task.canary and not task.is_text else env
 
 
 def family_of(env: gym.Env) -> Any:

@@ -96,7 +96,7 @@ class _Pieces:
     def __iter__(self) -> Iterator[tuple[Task, list[Played]]]:
         for task in self.tasks:
             piece: list[Played] = []
-            size = PIECE if "memory_budget" in task.kwargs else CONTROL_PIECE
+            size = PIECE if task.is_text else CONTROL_PIECE
             try:
                 for played in self._episodes(task):
                     piece.append(played)
