@@ -11,8 +11,7 @@ __all__ = ["AddAllPolicy", "add_all_bm25", "as_entry", "next_number", "op_nbytes
 
 def as_entry(message: Message) -> MemoryOp:
     """The ADD that stores a message as it stands: "Speaker: text", dated."""
-    text = f"{message.speaker}: {message.text}" if message.speaker else message.text
-    return MemoryOp.add(text, **({"time": message.time} if message.time else {}))
+    return MemoryOp.add(message.said, **({"time": message.time} if message.time else {}))
 
 
 def op_nbytes(op: MemoryOp, id: str) -> int:

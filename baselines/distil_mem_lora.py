@@ -21,7 +21,7 @@ import json
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ import torch
 from memgym.agents.llm.lora import add_lora, save_lora
 from memgym.agents.nn.fitting import minimise
 from memgym.agents.policy_agent import PolicyAgent
+from memgym.agents.structured.adapters import with_adapters
 from memgym.agents.structured.mem_lora import (
     STEPS,
     MemLoRAPolicy,
@@ -49,7 +50,7 @@ from memgym.core.arguments import check_integer
 from memgym.core.evaluate import versions
 from memgym.core.lines import write_atomically
 from memgym.errors import MemgymError
-from memgym.llm import LLM, Cassette, LLMRequest, ModelLLM, RulesLLM
+from memgym.llm import LLM, Cassette, LLMRequest, LocalClient, ModelLLM, RulesLLM
 from memgym.llm.channels import DATA_END, DATA_START
 from memgym.llm.errors import LLMError
 from memgym.llm.messages import Client, Completion, OnAnswer
@@ -218,10 +219,19 @@ def make_base(plan: Plan, folder: Path, file: Path) -> None:
         settings=vars(plan),
         what="base",
     )
-    part = folder.with_name(".base.part")
+
+    def save(part: Path) -> None:
+        tokenizer.save_pretrained(part)
+        model.eval().save_pretrained(part)
+
+    save_whole(folder, save)
+
+
+def save_whole(folder: Path, save: Callable[[Path], None]) -> None:
+    """Save into a folder that is there only when all of it is."""
+    part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
-    tokenizer.save_pretrained(part)
-    model.eval().save_pretrained(part)
+    save(part)
     part.rename(folder)
 
 
@@ -231,17 +241,11 @@ def _repeated(shown: Sequence[int], rng: CounterRNG) -> Row:
     return Row(shown[:1], [*shown[1:], *(token for part in parts for token in part)])
 
 
-def load(model: str) -> tuple[Any, Any]:
-    """A model and its tokenizer."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    return AutoModelForCausalLM.from_pretrained(model), AutoTokenizer.from_pretrained(model)
-
-
 def teach(plan: Plan, base: str, step: str, folder: Path, file: Path) -> None:
     """Train the adapter of one step on what the teacher answered, and save it."""
-    model, tokenizer = load(base)
-    rows, rng = examples(file, step, tokenizer), CounterRNG(plan.seed).fork(2)
+    local = LocalClient(base)
+    model = local.network
+    rows, rng = examples(file, step, local.tokenizer), CounterRNG(plan.seed).fork(2)
     adapters = add_lora(model, plan.rank, plan.seed)
 
     def loss(u: int) -> torch.Tensor:
@@ -258,22 +262,15 @@ def teach(plan: Plan, base: str, step: str, folder: Path, file: Path) -> None:
         settings={**vars(plan), "step": step},
         what=step,
     )
-    part = folder.with_name(f".{step}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    save_lora(adapters, part)
-    part.rename(folder)
+    save_whole(folder, lambda part: save_lora(adapters, part))
 
 
 def nats(out: Path, base: str, file: Path) -> dict[str, dict[str, float]]:
     """For each step, how well each adapter and the bare model foretell the teacher's answers, in nats a token."""
-    from peft import PeftModel
-
-    network, tokenizer = load(base)
-    rows = {step: examples(file, step, tokenizer) for step in TAUGHT}
-    adapted: Any = PeftModel.from_pretrained(network, str(out / TAUGHT[0]), adapter_name=TAUGHT[0])
-    for step in TAUGHT[1:]:
-        adapted.load_adapter(str(out / step), adapter_name=step)
-    adapted.eval()
+    local = LocalClient(base)
+    network = local.network
+    rows = {step: examples(file, step, local.tokenizer) for step in TAUGHT}
+    adapted = with_adapters(network, adapters_in(out)).eval()
 
     def mean(step: str) -> float:
         with torch.no_grad():
@@ -346,9 +343,14 @@ def base_of(plan: Plan, out: Path) -> str:
     return str(out / "base") if plan.model == "tiny" else plan.model
 
 
+def adapters_in(out: Path) -> dict[str, str]:
+    """Where the adapter of each step is."""
+    return {step: str(out / step) for step in TAUGHT}
+
+
 def distilled_agent(out: Path, base: str) -> PolicyAgent:
     """MemLoRA with the adapters of a folder."""
-    return mem_lora(f"local:{base}", {step: str(out / step) for step in TAUGHT})
+    return mem_lora(f"local:{base}", adapters_in(out))
 
 
 def distil(plan: Plan, out: Path, episodes: int = 20) -> dict[str, Any]:

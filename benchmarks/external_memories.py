@@ -67,7 +67,8 @@ def play(agent: AgentSpec, label: str, budget: int, episodes: int, out: Path) ->
     plans = [plan(agent, suite(budget, episodes), out / f"{label}-{budget}")]
     with progress(f"{label}, {budget} bytes") as report:
         (folder,) = run(plans, on_shard=lambda shard, done, total: report(done, total, ""))
-    rows, times = read_bundle(folder).episodes, list(read_timings(folder))
+    bundle, times = read_bundle(folder), list(read_timings(folder))
+    rows = bundle.episodes
     if errors := [row["error"] for row in rows if row.get("error")]:
         raise SystemExit(f"{label}: {len(errors)} episodes failed, the first with: {errors[0]}")
     usage = [row.get("usage", {}) for row in times]
@@ -83,7 +84,7 @@ def play(agent: AgentSpec, label: str, budget: int, episodes: int, out: Path) ->
         "calls": sum(row.get("calls", 0) for row in usage) / len(rows),
         "prompt_tokens": sum(row.get("prompt_tokens", 0) for row in usage) / len(rows),
         "cpu_s": sum(row["cpu_s"] for row in times) / len(rows),
-        "versions": dict(read_bundle(folder).header["agent"]["extra"].get("packages", {})),
+        "versions": dict(bundle.header["agent"]["extra"].get("packages", {})),
     }
 
 

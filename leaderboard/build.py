@@ -62,8 +62,7 @@ def build_site(
             replays |= {(entry.name, task): replay for task, replay in first.items()}
         status[entry.name] = highest(found, noted.get(entry.header["digest"], found))
         entries.append(entry)
-    with threadpool_limits(
-        1, user_api="blas"
-    ):  # products so small that threads spend their time waiting for each other
+    # products so small that threads spend their time waiting for each other
+    with threadpool_limits(1, user_api="blas"):
         board = aggregate(entries)
     return write_page(board, out, status, replays)

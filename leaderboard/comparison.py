@@ -62,9 +62,8 @@ def sign_flip_test(
         kept = bits.reshape(size, -1)[:, :runs].astype(np.float64)
         needed, place = np.unique([first[active], second[active]], return_inverse=True)
         place = place.reshape(2, -1)  # of each active pair's two agents among those needed
-        flipped = (
-            2 * (scaled[:, needed].T @ kept.T) - scaled[:, needed].sum(axis=0)[:, None]
-        )  # a sign is 2 b - 1
+        some = scaled[:, needed]
+        flipped = 2 * (some.T @ kept.T) - some.sum(axis=0)[:, None]  # a sign is 2 b - 1
         for pair, one, other in zip(active, *place, strict=True):
             np.subtract(flipped[one], flipped[other], out=apart[:size])
             np.abs(apart[:size], out=apart[:size])

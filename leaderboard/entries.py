@@ -85,9 +85,8 @@ def read_entry(folder: Path, kept: Path | None = None) -> Entry:
     """
     if kept is None:
         return _read(folder)
-    header = check_files(
-        folder, abridged=True
-    )  # every file is byte for byte the one that the totals were made from
+    # every file is byte for byte the one that the totals were made from
+    header = check_files(folder, abridged=True)
     name = hashlib.sha256(VERSION.encode() + (folder / HEADER_FILE).read_bytes()).hexdigest()
     path = kept / f"{name}.json"
     try:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from memgym.errors import DependencyMissing, MemgymError
 
-__all__ = ["main", "take_pictures"]
+__all__ = ["find_chromium", "main", "take_pictures"]
 
 PICTURES = {"table.png": "#overview .scroll", "memory.png": "#chart"}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -40,7 +40,7 @@ def take_pictures(site: Path, out: Path, chart: str = "") -> list[Path]:
         from playwright.sync_api import sync_playwright
     except ImportError:
         raise DependencyMissing.for_extra("playwright", "dev", "Taking pictures of a page") from None
-    browser_path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
+    browser_path = find_chromium()
     if browser_path is None:
         raise MemgymError("no Chromium on the path: install one, or set CHROMIUM to its file.")
     index = site.resolve() / "index.html"
@@ -62,6 +62,11 @@ def take_pictures(site: Path, out: Path, chart: str = "") -> list[Path]:
             page.locator(part).screenshot(path=files[-1], animations="disabled")
         browser.close()
     return files
+
+
+def find_chromium() -> str | None:
+    """The browser's file: what CHROMIUM names, otherwise the first on the path."""
+    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
 def main() -> None:

@@ -1,7 +1,6 @@
 """The leaderboard's page in a real browser, from a file and without a network."""
 
 import runpy
-import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,16 +13,12 @@ from memgym.core.suites import get_suite
 from memgym.core.verify import verify
 from memgym.leaderboard.build import build_site
 from memgym.leaderboard.page import write_page
+from memgym.leaderboard.pictures import find_chromium
 from memgym.leaderboard.replays import Replay, Step
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-BROWSER = next(
-    filter(
-        None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"))
-    ),
-    None,
-)
+BROWSER = find_chromium()
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
 
 SYNTHETIC = runpy.run_path(str(Path(__file__).with_name("synthetic_board.py")))

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from memgym.agents.external.model import DEFAULT_LLM, PackageModel, StableIds
-from memgym.agents.external.store import Memory, PackageStore, external
+from memgym.agents.external.store import Memory, PackageStore, external, in_order
 from memgym.agents.policy_agent import PolicyAgent
 from memgym.errors import DependencyMissing
 from memgym.llm import ChatMessage, Client, LLMOutputInvalid
@@ -31,9 +31,8 @@ FOUND = 50  # before facts that are over are left out
 EPISODES = 10  # messages that an extraction reads; older ones are deleted
 MAX_TOKENS = 4096  # of an answer
 RECORD_NBYTES = 16 + 5 * 8  # of a fact, entity or message beside its texts and vector: id and times
-WILDCARDS = re.compile(
-    r"[?*]"
-)  # in Kuzu's full-text queries: with one of them, no word of a question is found
+# in Kuzu's full-text queries: with one of them, no word of a question is found
+WILDCARDS = re.compile(r"[?*]")
 NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 FACTS = "MATCH (f:RelatesToNode_) RETURN f.uuid AS id, f.name AS name, f.fact AS fact, f.valid_at AS since, "
 FACTS += "f.invalid_at AS until"
@@ -132,11 +131,10 @@ class GraphitiStore(PackageStore):
 
     def add(self, message: Message) -> None:
         """One episode."""
-        text = f"{message.speaker}: {message.text}" if message.speaker else message.text
         done = _run(
             self.graph.add_episode(
                 name="message",
-                episode_body=text,
+                episode_body=message.said,
                 source_description="conversation",
                 reference_time=_time(message),
             )
@@ -149,13 +147,12 @@ class GraphitiStore(PackageStore):
     def memories(self) -> Mapping[str, Memory]:
         """Facts, each with the time when it was told, and from when and until when it holds where that is known."""
         there = {row["id"]: row for row in self._query(FACTS)}
-        order = [id for id in self._times if id in there]
-        return {id: self._memory(id, there[id]) for id in [*order, *sorted(there.keys() - set(order))]}
+        return {id: self._memory(id, there[id]) for id in in_order(self._times, there)}
 
     def search(self, question: Message) -> Sequence[str]:
         """By words and vectors, fused by reciprocal rank; what does not hold any more is left out."""
         edges = _run(self.graph.search(WILDCARDS.sub(" ", question.text), num_results=FOUND))
-        asked = _time(message=question) if question.time else None
+        asked = _time(question) if question.time else None
         return [edge.uuid for edge in edges if _holds(edge.invalid_at, asked)][:HITS]
 
     def delete(self, id: str) -> None:
@@ -197,6 +194,10 @@ def _time(message: Message) -> datetime:
         time = datetime.fromisoformat(message.time)
     except ValueError:
         return NO_TIME
+    return _aware(time)
+
+
+def _aware(time: datetime) -> datetime:
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
@@ -207,7 +208,7 @@ def _text(time: datetime | None) -> str:
 def _holds(until: datetime | None, asked: datetime | None) -> bool:
     if until is None:
         return True
-    return asked is not None and (until if until.tzinfo else until.replace(tzinfo=UTC)) > asked
+    return asked is not None and _aware(until) > asked
 
 
 def graphiti_package(llm: str | Client = DEFAULT_LLM, embedder: str = "hashing-256") -> PolicyAgent:

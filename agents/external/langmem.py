@@ -121,8 +121,7 @@ class LangMemStore(PackageStore):
 
     def add(self, message: Message) -> None:
         """One extraction and consolidation."""
-        text = f"{message.speaker}: {message.text}" if message.speaker else message.text
-        said = {"messages": [{"role": "user", "content": text}]}
+        said = {"messages": [{"role": "user", "content": message.said}]}
         with self._untraced(enabled=False):  # whatever the environment says
             self.manager.invoke(said, config=ONE_AFTER_ANOTHER)
         self._time = message.time

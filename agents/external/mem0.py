@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from memgym.agents.external.model import DEFAULT_LLM, PackageModel
-from memgym.agents.external.store import Memory, PackageStore, PackageUnusable, external
+from memgym.agents.external.store import Memory, PackageStore, PackageUnusable, external, in_order
 from memgym.agents.policy_agent import PolicyAgent
 from memgym.errors import DependencyMissing
 from memgym.llm import ChatMessage, Client
@@ -132,18 +132,16 @@ class Mem0Store(PackageStore):
 
     def add(self, message: Message) -> None:
         """One extraction."""
-        text = f"{message.speaker}: {message.text}" if message.speaker else message.text
         self._model.date = message.time[:10] or UNKNOWN_DATE
         metadata = {"created_at": message.time or UNKNOWN_DATE}
-        done = self.memory.add([{"role": "user", "content": text}], metadata=metadata, **SCOPE)
+        done = self.memory.add([{"role": "user", "content": message.said}], metadata=metadata, **SCOPE)
         self._oldest_first |= dict.fromkeys(str(one["id"]) for one in done["results"])
 
     def memories(self) -> Mapping[str, Memory]:
         """Texts, each with the time of the message that it is from."""
         rows = self.memory.get_all(filters=SCOPE, top_k=EVERYTHING)["results"]
         there = {str(row["id"]): row for row in rows}
-        order = [id for id in self._oldest_first if id in there]
-        return {id: _memory(there[id]) for id in [*order, *sorted(there.keys() - set(order))]}
+        return {id: _memory(there[id]) for id in in_order(self._oldest_first, there)}
 
     def search(self, question: Message) -> Sequence[str]:
         """The best 20: by vectors, and by words and names where mem0 has the means."""

@@ -1,7 +1,7 @@
 """A package's memory over the environment's bank: what it has stored is mirrored, what it finds is mapped back."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Any
@@ -16,7 +16,7 @@ from memgym.llm.channels import strip_text
 from memgym.memory.ops import MemoryOp
 from memgym.memory.policy import MemoryPolicy, MemoryView, Message, ReadResult, Search
 
-__all__ = ["Memory", "PackagePolicy", "PackageStore", "PackageUnusable", "external"]
+__all__ = ["Memory", "PackagePolicy", "PackageStore", "PackageUnusable", "external", "in_order"]
 
 ID_NBYTES = 16  # of a package's id: a UUID
 MIRRORED = (
@@ -67,6 +67,12 @@ class PackageStore(ABC):
     @abstractmethod
     def nbytes(self) -> int:
         """Bytes that it keeps beside the texts of its memories: vectors, indices, logs."""
+
+
+def in_order(known: Iterable[str], there: Collection[str]) -> list[str]:
+    """The ids that are there: those known in their order, then all others, sorted."""
+    first = [id for id in known if id in there]
+    return [*first, *sorted({*there}.difference(first))]
 
 
 class PackagePolicy(MemoryPolicy):

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from memgym.agents.structured.adapters import adapter_files
+from memgym.agents.structured.adapters import adapter_files, import_peft, with_adapters
 from memgym.core.arguments import check_integer
-from memgym.errors import DependencyMissing
 
 __all__ = ["add_lora", "base_weights", "load_lora", "save_lora", "trained_weights"]
 
@@ -30,7 +29,7 @@ def add_lora(model: Any, rank: int, seed: int) -> Any:
         DependencyMissing: peft is not installed.
     """
     check_integer("rank", rank, 1, 1 << 12)
-    peft = _peft()
+    peft = import_peft()
     import torch
 
     config = peft.LoraConfig(
@@ -49,7 +48,7 @@ def load_lora(model: Any, folder: str) -> Any:
         WeightsInvalid: the folder holds no adapter in safetensors.
     """
     adapter_files(folder)
-    return _peft().PeftModel.from_pretrained(model, folder)
+    return with_adapters(model, {"default": folder})
 
 
 def save_lora(adapters: Any, folder: Path) -> None:
@@ -69,11 +68,3 @@ def base_weights(model: Any) -> dict[str, Any]:
         for name, weights in model.state_dict().items()
         if ".lora_" not in name
     }
-
-
-def _peft() -> Any:
-    try:
-        import peft
-    except ImportError:
-        raise DependencyMissing.for_extra("peft", "train", "A model with adapters") from None
-    return peft

@@ -86,7 +86,7 @@ class SlotMemory(MemoryModule):
         """What the slots hold, shape (slots, item)."""
         return {"s": StateLeaf((self.slots, self.item), self.float_dtype)}
 
-    def _prepare(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _prepare(self, x: Tensor) -> tuple[Tensor, ...]:
         """All that follows from inputs alone: features, candidates, weights of the pairs, the gates' share."""
         h, k = self.feed(x), self.slots
         given = x[..., self.d_in - self.given * self.item :].unflatten(-1, (self.given, self.item))
@@ -118,8 +118,9 @@ class SlotMemory(MemoryModule):
             shares = shares / shares.sum(-2, keepdim=True)
         return shares / shares.sum(-1, keepdim=True)
 
-    def _advance(self, s: Tensor, offers: Tensor, pairs: Tensor, gate: Tensor) -> Tensor:
-        """What the slots hold next."""
+    def _advance(self, s: Tensor, *prepared: Tensor) -> Tensor:
+        """What the slots hold next, by what `_prepare` found of an input beside its features."""
+        offers, pairs, gate = prepared
         offered = self.match(s, offers, pairs) @ offers
         return torch.lerp(s, offered, torch.sigmoid(self.gate(s, offered, gate)))
 

@@ -65,8 +65,9 @@ class TrackingSlots(SlotMemory):
         jump: float = 5e-4,
     ) -> None:
         check_number("jump", jump, 0.0, 1.0)
-        sizes = {"slots": slots, "item": item, "given": given, "heads": heads, "hidden": hidden}
-        super().__init__(d_in, d_out, rounds=rounds, **sizes)
+        super().__init__(
+            d_in, d_out, slots=slots, item=item, given=given, heads=heads, hidden=hidden, rounds=rounds
+        )
         self.jump = float(jump)
         first = (torch.arange(slots) < given)[:, None]
         self.gate_bias = nn.Parameter(OPEN * first.float())
@@ -82,11 +83,17 @@ class TrackingSlots(SlotMemory):
         full = held.square().sum(-1, keepdim=True)
         return torch.lerp(self.nearest, super().likenesses(held, new) + self.jump, full * self.followed)
 
-    def _advance(self, s: Tensor, offers: Tensor, pairs: Tensor, gate: Tensor) -> Tensor:
+    def _prepare(self, x: Tensor) -> tuple[Tensor, ...]:
+        """All that follows from inputs alone; how much of an entity each candidate is, last."""
+        h, offers, *rest = super()._prepare(x)
+        contrast = offers[..., : self.given, :].square().mean(-1, keepdim=True)
+        made = torch.ones_like(offers[..., self.given :, :1])
+        return h, offers, *rest, torch.cat([contrast / (contrast + FAINT), made], -2)
+
+    def _advance(self, s: Tensor, *prepared: Tensor) -> Tensor:
         """What the slots hold next; as much of a slot is rewritten as there is of what it is offered."""
+        offers, pairs, gate, present = prepared
         shares = self.match(s, offers, pairs)
-        contrast = offers[:, : self.given].square().mean(-1, keepdim=True)
-        present = torch.cat([contrast / (contrast + FAINT), torch.ones_like(offers[:, self.given :, :1])], -2)
         offered = shares @ offers
         return s + torch.sigmoid(self.gate(s, offered, gate) + self.gate_bias) * (
             offered - shares @ present * s

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from memgym.agents.weights_io import WeightsInvalid
 from memgym.errors import DependencyMissing
@@ -9,7 +10,14 @@ from memgym.llm import LLM, LLMRequest, LocalClient, ModelLLM, StepRouter
 from memgym.llm.errors import LLMError
 from memgym.llm.messages import Client, Completion, OnAnswer
 
-__all__ = ["AdapterClient", "adapter_files", "adapter_nbytes", "load_adapters"]
+__all__ = [
+    "AdapterClient",
+    "adapter_files",
+    "adapter_nbytes",
+    "import_peft",
+    "load_adapters",
+    "with_adapters",
+]
 
 WEIGHTS = ("adapter_model.safetensors", "adapter_config.json")  # as peft saves them
 
@@ -64,16 +72,39 @@ def load_adapters(base: str, folders: Mapping[str, str]) -> LLM:
         DependencyMissing: peft is not installed.
         WeightsInvalid: a folder holds no adapter in safetensors.
     """
-    try:
-        from peft import PeftModel
-    except ImportError:
-        raise DependencyMissing.for_extra("peft", "train", "A model with adapters") from None
+    import_peft()
     for folder in folders.values():
         adapter_files(folder)
     local = LocalClient(base)
-    steps = list(folders)
-    network = PeftModel.from_pretrained(local.network, folders[steps[0]], adapter_name=steps[0])
-    for step in steps[1:]:
-        network.load_adapter(folders[step], adapter_name=step)
-    local.network = network.eval()
-    return StepRouter({step: ModelLLM(AdapterClient(local, step), on_failure="fallback") for step in steps})
+    local.network = with_adapters(local.network, folders).eval()
+    return StepRouter({step: ModelLLM(AdapterClient(local, step), on_failure="fallback") for step in folders})
+
+
+def with_adapters(network: Any, folders: Mapping[str, str]) -> Any:
+    """Put adapters into a model; the `peft.PeftModel` around it, the first of them in use.
+
+    Args:
+        network: of transformers, changed in place.
+        folders: where each was saved, by the name that it gets; see `adapter_files`.
+
+    Raises:
+        DependencyMissing: peft is not installed.
+    """
+    (name, folder), *others = folders.items()
+    adapted = import_peft().PeftModel.from_pretrained(network, folder, adapter_name=name)
+    for name, folder in others:
+        adapted.load_adapter(folder, adapter_name=name)
+    return adapted
+
+
+def import_peft() -> Any:
+    """The package.
+
+    Raises:
+        DependencyMissing: it is not installed.
+    """
+    try:
+        import peft
+    except ImportError:
+        raise DependencyMissing.for_extra("peft", "train", "A model with adapters") from None
+    return peft

@@ -36,6 +36,11 @@ class Message:
     time: str = ""
     choices: tuple[str, ...] = ()
 
+    @property
+    def said(self) -> str:
+        """The text with who says it in front: "Speaker: text"."""
+        return f"{self.speaker}: {self.text}" if self.speaker else self.text
+
 
 @dataclass(frozen=True, slots=True)
 class MemoryView:

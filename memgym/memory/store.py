@@ -204,9 +204,8 @@ class MemoryStore:
     ) -> list[AppliedOp]:
         self._step += 1
         if not infer:
-            said = f"{message.speaker}: {message.text}" if message.speaker else message.text
             dated = {"time": message.time} if message.time else {}
-            return [self._apply(_with(MemoryOp.add(said, **dated), metadata), scope)]
+            return [self._apply(_with(MemoryOp.add(message.said, **dated), metadata), scope)]
         policy = self._policy_of(scope)
         done = [
             self._apply(_with(op, metadata), scope)
