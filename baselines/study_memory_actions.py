@@ -30,7 +30,8 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from memgym.agents.sb3 import success_rate
 from memgym.baselines.study import Planned, all_versions, run_file, run_missing, study_main
-from memgym.baselines.train_ppo_memory import ENV_ID, Config, make_envs, train
+from memgym.baselines.t_maze_training import ENV_ID
+from memgym.baselines.train_ppo_memory import Config, make_envs, train
 from memgym.errors import DependencyMissing
 
 try:
