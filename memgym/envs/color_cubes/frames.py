@@ -1,6 +1,7 @@
 """What the agent sees, one observation at a time, put together from parts that are made once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from operator import getitem
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,15 +69,16 @@ class Frames:
         """
         plain = self._plain
         if event == TELEPORT and self._delta:
-            rows = [self._no_row] * len(cubes)
+            listed = [self._no_row] * len(cubes)
             if coloured:
-                rows[moved] = self._coloured[moved][cubes[moved]]
+                listed[moved] = self._coloured[moved][cubes[moved]]
             else:
-                rows[:2] = plain[left], plain[cubes[moved]]
+                listed[:2] = plain[left], plain[cubes[moved]]
+            rows: Iterable[bytes] = listed
         elif coloured:
-            rows = [by_cell[cell] for by_cell, cell in zip(self._coloured, cubes, strict=True)]
+            rows = map(getitem, self._coloured, cubes)
         else:
-            rows = [plain[cell] for cell in sorted(cubes)]
+            rows = map(plain.__getitem__, sorted(cubes))
         place = ((event * self._num_cubes + target) * self._num_cells + agent) * self._head_size
         parts = [self._heads[place : place + self._head_size], *rows]
         return np.frombuffer(bytearray().join(parts), np.float32)

@@ -1,6 +1,6 @@
 """Color Cubes: find one coloured cube after the other on a map that is seen only when it changes."""
 
-from bisect import bisect_right, insort
+from bisect import bisect_right
 from operator import index as as_integer
 from typing import Any, Literal
 
@@ -221,6 +221,7 @@ class ColorCubes(ControlEnv):
         self._hidden = self._frames.hidden[0]
         self._outcome = "not reset"  # "" while an episode runs, otherwise why there is none
         self._key = self._t = self._cell = self._target = self._jump = self._ring = 0
+        self._everywhere = list(range(self._num_cells))  # all cells
         self._cubes = [0] * self._num_cubes  # the cell of each
         self._before = [-1] * self._num_cubes  # the cell that each one left last
         self._stop = -1  # before this step of a running episode nothing can happen but moves and interacts
@@ -252,18 +253,8 @@ class ColorCubes(ControlEnv):
         for number in range((n + 3) // 2):
             bits = draw(key, START_DRAW + number)
             halves += (bits & LOW32, bits >> 32)
-        places: list[int] = []
-        occupied: list[int] = []
-        free = self._num_cells
-        for half in halves[: n + 1]:
-            cell = half * free >> 32
-            free -= 1
-            for other in occupied:
-                if other > cell:
-                    break
-                cell += 1
-            places.append(cell)
-            insort(occupied, cell)
+        free = self._everywhere.copy()
+        places = [free.pop(half * len(free) >> 32) for half in halves[: n + 1]]
         self._cell, *self._cubes = places
         self._aim(halves[n + 1] * n >> 32)
 
