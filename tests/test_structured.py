@@ -10,9 +10,11 @@ pytest.importorskip("pydantic", reason="the steps of structured systems are type
 
 from memgym.agents import AGENTS, make_agent
 from memgym.agents.handles import with_handle
-from memgym.agents.structured.ledger import Ledger
+from memgym.agents.structured.half_vectors import HalfVectors
+from memgym.agents.structured.ledger import Ledger, oldest_first
 from memgym.memory import MemoryEngine, MemoryOp
 from memgym.memory.embed import HashingEmbedder
+from memgym.memory.ops import dump_attrs
 from memgym.memory.policy import MemoryView
 from memgym.memory.store import MemoryStore
 
@@ -119,3 +121,33 @@ def test_others_may_delete_and_add() -> None:
     assert ledger.add("mine again", {}) == 3
     carry_out(engine, ledger)
     assert [entry.id for entry in engine.get_all()] == ["m2", "m3"]
+
+
+def test_bytes_are_those_of_what_is_held() -> None:
+    """The count that is kept as entries come, change and go is the one that a ledger of the same entries has."""
+    engine, ledger = MemoryEngine(400), Ledger(HashingEmbedder(64))
+    for i in range(30):
+        ledger.begin(view_of(engine))
+        ledger.add(f"Fact {i} about the harbour.", {"n": i, "name": "ö" * (i % 5)}, evict=oldest_first)
+        if i % 3 == 0:
+            ledger.update(next(iter(ledger)), "Changed.", {"more": "x" * i}, evict=oldest_first)
+        carry_out(engine, ledger)
+        attrs = sum(len(dump_attrs(ledger.attrs(number)).encode()) for number in ledger)
+        assert ledger.nbytes() == 16 + len(ledger) * (16 + 2 * 64) + attrs
+    assert 1 < len(ledger) < 30
+    assert ledger.vectors([*ledger]).shape == (len(ledger), 64)
+
+
+def test_vectors_are_those_of_their_numbers_whatever_goes() -> None:
+    rows = HalfVectors()
+    for number in range(200):
+        rows.put(number, np.full(8, number, np.float32))
+        if number % 2:
+            rows.remove(number - 1)
+            rows.remove(number - 1)
+    kept = [number for number in range(200) if number % 2]
+    rows.put(7, np.zeros(8, np.float32))
+    assert 6 not in rows
+    assert 7 in rows
+    assert rows.of(kept)[:, 0].tolist() == [0 if number == 7 else number for number in kept]
+    assert rows.nbytes == len(kept) * 8 * 2

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from memgym.agents.bm25 import next_number
 from memgym.agents.handles import handle_of, handles_query, with_handle, without_handle
+from memgym.agents.structured.half_vectors import HalfVectors
 from memgym.envs.text import MAX_OPS
 from memgym.memory import entry_nbytes
 from memgym.memory.embed import Embedder
@@ -42,10 +43,11 @@ def said_by(text: str, speaker: str) -> bool:
 
 @dataclass
 class _Known:
-    """Of one entry."""
+    """Of one entry: its bytes in the bank, its attributes, and their bytes as JSON."""
 
     nbytes: int
     attrs: dict[str, Any]
+    attrs_nbytes: int
 
 
 class Ledger:
@@ -62,7 +64,8 @@ class Ledger:
     def __init__(self, embedder: Embedder | None = None) -> None:
         self.embedder = embedder
         self._known: dict[int, _Known] = {}  # oldest first
-        self._vectors: dict[int, NDArray[np.float16]] = {}
+        self._attrs_nbytes = 0
+        self._vectors = HalfVectors()
         self._next = 1
         self._left = 0
         self._ops: list[MemoryOp] = []
@@ -97,14 +100,13 @@ class Ledger:
             evict: which entries may go for it, the smallest first; None for none.
         """
         number = self._next
-        held = with_handle(text, number)
-        size = entry_nbytes(f"m{number}", held, dump_attrs(attrs))
+        held, dumped = with_handle(text, number), dump_attrs(attrs)
+        size = entry_nbytes(f"m{number}", held, dumped)
         if not self._make_room(size, evict, spare=number):
             return None
         self._next += 1
         self._plan(MemoryOp.add(held, **attrs), size)
-        self._known[number] = _Known(size, dict(attrs))
-        self._shown[number] = {"id": f"m{number}", "text": text, "attrs": dump_attrs(attrs), "score": 0.0}
+        self._keep(number, size, dict(attrs), text, dumped)
         self.embed(number, index or text)
         return number
 
@@ -128,13 +130,12 @@ class Ledger:
         """
         known = self._known[number]
         merged = {**known.attrs, **attrs}
-        held = with_handle(text, number)
-        size = entry_nbytes(f"m{number}", held, dump_attrs(merged))
+        held, dumped = with_handle(text, number), dump_attrs(merged)
+        size = entry_nbytes(f"m{number}", held, dumped)
         if not self._make_room(size - known.nbytes, evict, spare=number):
             return False
         self._plan(MemoryOp.update(f"m{number}", held, **attrs), size - known.nbytes)
-        known.nbytes, known.attrs = size, merged
-        self._shown[number] = {"id": f"m{number}", "text": text, "attrs": dump_attrs(merged), "score": 0.0}
+        self._keep(number, size, merged, text, dumped)
         if index is not None:
             self.embed(number, index or text)
         return True
@@ -170,14 +171,21 @@ class Ledger:
         self._ops.append(op)
         self._left -= nbytes
 
+    def _keep(self, number: int, nbytes: int, attrs: dict[str, Any], text: str, dumped: str) -> None:
+        """Enter an entry as it is from now on, in the place that it has."""
+        before = self._known.get(number)
+        known = self._known[number] = _Known(nbytes, attrs, len(dumped.encode()))
+        self._attrs_nbytes += known.attrs_nbytes - (before.attrs_nbytes if before else 0)
+        self._shown[number] = {"id": f"m{number}", "text": text, "attrs": dumped, "score": 0.0}
+
     def embed(self, number: int, text: str) -> None:
         """Make the vector of an entry of this text."""
         if self.embedder is not None:
-            self._vectors[number] = self.embedder.embed([text])[0].astype(np.float16)
+            self._vectors.put(number, self.embedder.embed([text])[0])
 
     def _forget(self, number: int) -> None:
-        del self._known[number]
-        self._vectors.pop(number, None)
+        self._attrs_nbytes -= self._known.pop(number).attrs_nbytes
+        self._vectors.remove(number)
         self._shown.pop(number, None)
 
     # ------------------------------------------------------------------ finding
@@ -207,15 +215,14 @@ class Ledger:
         if not numbers or self.embedder is None:
             return []
         query = self.embedder.embed([text])[0]
-        table = np.stack([self._vectors[number] for number in numbers]).astype(np.float32)
         # rounded, since the last bits of a product depend on the machine
-        scores = np.round(table @ query, 5)
+        scores = np.round(self._vectors.of(numbers) @ query, 5)
         best = np.argsort(-scores, kind="stable")[:k]
         return [(numbers[i], float(scores[i])) for i in best]
 
     def vectors(self, numbers: Iterable[int]) -> NDArray[np.float32]:
         """Their vectors, one a row."""
-        return np.stack([self._vectors[number] for number in numbers]).astype(np.float32)
+        return self._vectors.of(numbers)
 
     def fetch(self, numbers: Sequence[int], search: Search) -> list[Shown]:
         """These entries, in this order, as far as the bank still has them."""
@@ -229,5 +236,4 @@ class Ledger:
 
     def nbytes(self) -> int:
         """Sizes and numbers, attributes as JSON, vectors."""
-        attrs = sum(len(dump_attrs(known.attrs).encode()) for known in self._known.values())
-        return 16 + 16 * len(self._known) + attrs + sum(v.nbytes for v in self._vectors.values())
+        return 16 + 16 * len(self._known) + self._attrs_nbytes + self._vectors.nbytes

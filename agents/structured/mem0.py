@@ -1,13 +1,14 @@
 """mem0: facts that are kept up to date (Chhikara et al. 2025, arXiv 2504.19413), or only added (release 2)."""
 
 import math
-from collections import Counter, deque
+from collections import deque
 from typing import Any, Literal
 
 from memgym.agents.policy_agent import PolicyAgent
 from memgym.agents.structured.entities import named_entities
-from memgym.agents.structured.facts import Digests, FactLedger
+from memgym.agents.structured.facts import FactLedger
 from memgym.agents.structured.ledger import oldest_first
+from memgym.agents.structured.name_index import NameIndex
 from memgym.agents.structured.steps_facts import (
     DECIDE_OPS,
     EXTRACT_FACTS,
@@ -30,9 +31,9 @@ from memgym.memory.policy import MemoryPolicy, MemoryView, Message, ReadResult, 
 __all__ = ["EXTRACT_NEW_FACTS", "Mem0AdditivePolicy", "Mem0Policy", "mem0"]
 
 RECENT = 10  # messages that an extraction sees before the one it is about
-SAME_ENTITY = 0.95  # cosine of two names from which they are one
 ENTITY_WEIGHT = 0.5
-MIDPOINT, STEEPNESS = 5.0, 0.7  # of the sigmoid that makes BM25 comparable with a cosine
+# midpoint and steepness of the sigmoid that makes BM25 comparable with a cosine, by the words of a question, at most
+SIGMOIDS = ((3, 5.0, 0.7), (6, 7.0, 0.6), (9, 9.0, 0.5), (15, 10.0, 0.5), (math.inf, 12.0, 0.5))
 
 
 class SaidAfter(StepModel):
@@ -111,8 +112,9 @@ class Mem0AdditivePolicy(MemoryPolicy):
         candidates: memories that an extraction sees.
         hits: memories that are found for a question.
         threshold: cosine from which a memory is a candidate for a question, whatever its words.
+        speakers: whether the vector of a fact, as it is kept, and of a message holds who said it.
         entities: whether shared names count.
-        deduplicate: whether a fact that memory holds in the same words is left out.
+        deduplicate: whether a fact is left out where a memory that the extraction saw has the same words.
     """
 
     def __init__(
@@ -123,39 +125,39 @@ class Mem0AdditivePolicy(MemoryPolicy):
         candidates: int = 10,
         hits: int = 20,
         threshold: float = 0.1,
+        speakers: bool = True,
         entities: bool = True,
         deduplicate: bool = True,
     ) -> None:
         check_integer("candidates", candidates, 0, 100)
         check_integer("hits", hits, 1, 100)
         self.llm, self.candidates, self.hits, self.threshold = llm, candidates, hits, threshold
-        self.entities, self.deduplicate = entities, deduplicate
+        self.speakers, self.entities, self.deduplicate = speakers, entities, deduplicate
         self.ledger = FactLedger(embedder)
-        self._embedder = embedder
-        self._digests = Digests()
+        self._names = NameIndex(embedder)
         self._recent: deque[Said] = deque(maxlen=RECENT)
 
     def write(self, message: Message, view: MemoryView) -> list[MemoryOp]:
         """ADD what is new; the oldest memories go where there is no room."""
         ledger = self.ledger
         ledger.begin(view)
-        self._digests.keep(ledger)
         said = Said(text=message.text, speaker=message.speaker, time=message.time)
-        near = ledger.nearest(message.text, self.candidates, among=list(ledger.in_view))
+        asked = message.said if self.speakers else message.text
+        near = ledger.nearest(asked, self.candidates, among=list(ledger.in_view))
         memories = tuple(KeptFact(number=n, text=ledger.in_view[n]["text"]) for n, _ in near)
         x = SaidAfter(said=said, recent=tuple(self._recent), memories=memories)
+        known = {memory.text for memory in memories}
         prefix = f"{message.speaker}: " if message.speaker else ""
         attrs: dict[str, Any] = {"time": message.time} if message.time else {}
         for fact in self.llm.run(EXTRACT_NEW_FACTS, x).output.facts:
             text = prefix + fact
-            if self.deduplicate and text in self._digests:
+            if self.deduplicate and text in known:
                 continue
-            names = named_entities(fact) if self.entities else ()
-            more = {"entities": list(names)} if names else {}
-            number = ledger.add(text, {**attrs, **more}, index=fact, evict=oldest_first)
-            if number is not None:
-                self._digests.put(number, text)
-        self._digests.keep(ledger)
+            known.add(text)
+            number = ledger.add(text, attrs, index=text if self.speakers else fact, evict=oldest_first)
+            if number is not None and self.entities:
+                self._names.link(number, [*filter(None, [message.speaker]), *named_entities(fact)])
+        self._names.keep(ledger)
         self._recent.append(said)
         return ledger.take()
 
@@ -165,8 +167,9 @@ class Mem0AdditivePolicy(MemoryPolicy):
         scores = {number: score for number, score in near if score >= self.threshold}
         if not scores:
             return ReadResult([])
-        lexical = self._lexical(search(" ".join(content_words(question.text)), 4 * self.hits))
-        shared = self._shared_names(question.text) if self.entities else {}
+        words = content_words(question.text)
+        lexical = self._lexical(search(" ".join(words), 4 * self.hits), len(words))
+        shared = self._names.boosts(named_entities(question.text))
         most = 1.0 + bool(lexical) + ENTITY_WEIGHT * bool(shared)
         total = {
             number: (score + lexical.get(number, 0.0) + ENTITY_WEIGHT * shared.get(number, 0.0)) / most
@@ -175,34 +178,19 @@ class Mem0AdditivePolicy(MemoryPolicy):
         best = sorted(total, key=lambda number: (-round(total[number], 5), number))[: self.hits]
         return ReadResult(self.ledger.fetch(best, search))
 
-    def _lexical(self, hits: Any) -> dict[int, float]:
+    def _lexical(self, hits: Any, words: int) -> dict[int, float]:
+        midpoint, steepness = next(rest for most, *rest in SIGMOIDS if words <= most)
         found: dict[int, float] = {}
         for hit in hits:
             number = _number(hit)
             if number in self.ledger:
-                found[number] = 1 / (1 + math.exp(-STEEPNESS * (hit["score"] - MIDPOINT)))
+                found[number] = 1 / (1 + math.exp(-steepness * (hit["score"] - midpoint)))
         return found
 
-    def _shared_names(self, question: str) -> dict[int, float]:
-        """Of each memory, how much a name that it shares with the question says: less, the more memories have it."""
-        held = {number: self.ledger.attrs(number).get("entities", []) for number in self.ledger}
-        count = Counter(name for names in held.values() for name in names)
-        asked = named_entities(question, frozenset(count))
-        if not asked or not count:
-            return {}
-        likeness = self._embedder.embed(list(count)) @ self._embedder.embed(list(asked)).T
-        alike = dict(zip(count, likeness.max(axis=1) >= SAME_ENTITY, strict=True))
-        weight = {name: 1 / (1 + 0.001 * (count[name] - 1) ** 2) for name in count if alike[name]}
-        weighed = {
-            number: max((weight.get(name, 0.0) for name in names), default=0.0)
-            for number, names in held.items()
-        }
-        return {number: value for number, value in weighed.items() if value}
-
     def nbytes(self) -> int:
-        """Its ledger, a digest for each memory, and the recent messages."""
+        """Its ledger, names, and the recent messages."""
         recent = sum(len((said.text + said.speaker + said.time).encode()) for said in self._recent)
-        return self.ledger.nbytes() + self._digests.nbytes() + recent
+        return self.ledger.nbytes() + self._names.nbytes() + recent
 
 
 def _number(hit: Shown) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from memgym.agents.structured.steps_facts import CUES, ENDED, PACKAGE, SENTENCE, Said
 from memgym.llm import Step, StepModel, load_prompt
-from memgym.memory.lexical import content_words, stem
+from memgym.memory.lexical import content_words, stem, stems
 
 __all__ = [
     "EXTRACT_TRIPLES",
@@ -235,7 +235,7 @@ def relation_key(relation: str) -> str:
 
 def topic_words(text: str) -> frozenset[str]:
     """The stems of a text's content words, one for all that mean the same relation."""
-    return frozenset(CANONICAL.get(stem(word), stem(word)) for word in content_words(text))
+    return frozenset(CANONICAL.get(word, word) for word in stems(text))
 
 
 def same_thing(a: str, b: str) -> bool:

@@ -1,12 +1,12 @@
 """Task Memory Engine: trees of tasks with what they depend on and what they were (Ye 2025, arXiv 2505.19436)."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import fsum
 from typing import Any
 
 from memgym.agents.policy_agent import PolicyAgent
-from memgym.agents.structured.ledger import Ledger
+from memgym.agents.structured.ledger import Ledger, Order
 from memgym.agents.structured.steps_facts import CUES, Said
 from memgym.agents.structured.steps_tasks import (
     CLASSIFY_INTENT,
@@ -135,7 +135,7 @@ class TaskMemoryPolicy(MemoryPolicy):
         if message.time:
             attrs["time"] = message.time
         path = (*self._path(parent), title) if parent else (title,)
-        number = self.ledger.add(_told(path, value), attrs, evict=self._rank)
+        number = self.ledger.add(_told(path, value), attrs, evict=self._order())
         if number is not None:
             self._values[number] = value
         return number
@@ -150,7 +150,7 @@ class TaskMemoryPolicy(MemoryPolicy):
         if message.time:
             changed["time"] = message.time
         if self._update(number, value, changed):
-            for other in self._dependents(number):
+            for other in self._dependents(number, self._needed_by()):
                 if self._values[other]:
                     self._update(other, self._values[other], {"stale": True})
 
@@ -167,7 +167,7 @@ class TaskMemoryPolicy(MemoryPolicy):
             before, (stamp, value, time) = history[:-1], history[-1]
             attrs = {"changed": stamp, "history": before, "stale": False}
             self._update(last, value, attrs | ({"time": time} if time else {}))
-            for other in self._dependents(last):
+            for other in self._dependents(last, self._needed_by()):
                 if self._values[other]:
                     self._update(other, self._values[other], {"stale": True})
 
@@ -188,7 +188,7 @@ class TaskMemoryPolicy(MemoryPolicy):
         text = _told(self._path(number), "(to be chosen again)" if stale else value)
         if "stale" in attrs and not attrs["stale"] and "stale" not in self.ledger.attrs(number):
             attrs = {name: part for name, part in attrs.items() if name != "stale"}
-        done = self.ledger.update(number, text, attrs, evict=self._rank)
+        done = self.ledger.update(number, text, attrs, evict=self._order())
         if done:
             self._values[number] = value
         return done
@@ -203,9 +203,10 @@ class TaskMemoryPolicy(MemoryPolicy):
         for number in self.llm.run(FORGOTTEN, x).output.numbers:
             self.ledger.delete(number)
 
-    def _rank(self, number: int) -> tuple[bool, int]:
-        inner = any(self.ledger.attrs(other).get("parent") == number for other in self.ledger)
-        return inner, self.ledger.attrs(number)["changed"]
+    def _order(self) -> Order:
+        """Leaves first, those changed longest ago first."""
+        inner = {self.ledger.attrs(number).get("parent") for number in self.ledger}
+        return lambda number: (number in inner, self.ledger.attrs(number)["changed"])
 
     # ------------------------------------------------------------------ the graph
 
@@ -250,8 +251,21 @@ class TaskMemoryPolicy(MemoryPolicy):
     def _reaches(self, number: int, other: int) -> bool:
         return number == other or any(self._reaches(on, other) for on in self._depends(number))
 
-    def _dependents(self, number: int) -> list[int]:
-        return [other for other in self.ledger if other != number and self._reaches(other, number)]
+    def _needed_by(self) -> dict[int, list[int]]:
+        """What depends on each task directly."""
+        found: dict[int, list[int]] = {}
+        for number in self.ledger:
+            for on in self._depends(number):
+                found.setdefault(on, []).append(number)
+        return found
+
+    def _dependents(self, number: int, needed_by: Mapping[int, Sequence[int]]) -> list[int]:
+        """What depends on a task, directly or not, oldest first."""
+        reached, ring = {number}, [number]
+        while ring:
+            ring = [other for one in ring for other in needed_by.get(one, ()) if other not in reached]
+            reached |= {*ring}
+        return sorted(reached - {number})
 
     def _closure(self, targets: Iterable[int]) -> list[int]:
         """Paths to the targets and what all on them depends on, parents and dependencies first."""
@@ -281,9 +295,19 @@ class TaskMemoryPolicy(MemoryPolicy):
             if not self._parent(target):
                 targets += self._below(target)
         found = self.ledger.fetch(self._closure(targets)[:100], search)
-        return ReadResult([self._with_context(hit, question.text) for hit in found])
+        steps: dict[int, list[int]] = {}
+        for number in self.ledger:
+            steps.setdefault(self._parent(number), []).append(number)
+        needed_by = self._needed_by()
+        return ReadResult([self._with_context(hit, question.text, steps, needed_by) for hit in found])
 
-    def _with_context(self, hit: Shown, question: str) -> Shown:
+    def _with_context(
+        self,
+        hit: Shown,
+        question: str,
+        steps: Mapping[int, Sequence[int]],
+        needed_by: Mapping[int, Sequence[int]],
+    ) -> Shown:
         """An entry with the titles of its steps, of what it depends on and of what depends on it.
 
         Where the value before is asked for, that one stands in place of the present one; all of them where any is.
@@ -296,9 +320,9 @@ class TaskMemoryPolicy(MemoryPolicy):
         parts = []
         if "stated" not in self.ledger.attrs(self._root(number)):
             about = (
-                ("steps: ", [n for n in self.ledger if self._parent(n) == number]),
+                ("steps: ", steps.get(number, ())),
                 ("depends on ", self._depends(number)),
-                ("affects ", self._dependents(number)),
+                ("affects ", self._dependents(number, needed_by)),
             )
             parts = [word + ", ".join(map(self._title, numbers)) for word, numbers in about if numbers]
         if history and EVER.search(question):
