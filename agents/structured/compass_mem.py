@@ -42,6 +42,9 @@ INHERITED = 0.95  # share of its priority that an event passes on to those that 
 MOST = 100  # events that one search fetches
 MAX_TURNS = 4  # messages of one event
 
+Edges = dict[int, list[tuple[int, str]]]
+"""The events that each is related to, with how."""
+
 
 class CompassMemPolicy(MemoryPolicy):
     """Events with typed relations and topics; a question is answered by a search over them, within a budget.
@@ -169,13 +172,15 @@ class CompassMemPolicy(MemoryPolicy):
         goals = self.llm.run(PLAN_SUBGOALS, Asked(question=question.text)).output.goals
         satisfied = [False] * len(goals)
         kept: dict[int, Shown] = {}
-        query = question.text
+        query, edges = question.text, self._edges()
         for _ in range(2):
             starts = self._localise([query, *goals])
             if not starts:
                 break
-            shown = {int(hit["id"][1:]): hit for hit in self.ledger.fetch(self._reachable(starts), search)}
-            self._explore(question.text, goals, satisfied, [n for n in starts if n in shown], shown, kept)
+            reachable = _reachable(starts, edges)
+            shown = {int(hit["id"][1:]): hit for hit in self.ledger.fetch(reachable, search)}
+            first = [number for number in starts if number in shown]
+            self._explore(question.text, goals, satisfied, first, edges, shown, kept)
             missing = tuple(goal for goal, done in zip(goals, satisfied, strict=True) if not done)
             if not missing or len(self.trace) >= self.decisions:
                 break
@@ -200,9 +205,9 @@ class CompassMemPolicy(MemoryPolicy):
             found |= dict.fromkeys([*first.values()][: self.topics])
         return [*found]
 
-    def _edges(self) -> dict[int, list[tuple[int, str]]]:
+    def _edges(self) -> Edges:
         """Both ways."""
-        edges: dict[int, list[tuple[int, str]]] = {number: [] for number in self.ledger}
+        edges: Edges = {number: [] for number in self.ledger}
         for number in self.ledger if self.edges else ():
             for other, relation in self.ledger.attrs(number).get("edges", []):
                 if other in edges:
@@ -210,29 +215,18 @@ class CompassMemPolicy(MemoryPolicy):
                     edges[other].append((number, relation))
         return edges
 
-    def _reachable(self, starts: list[int]) -> list[int]:
-        """The starts, and what relations lead to from there, the nearest first, as far as one search fetches."""
-        edges, found = self._edges(), dict.fromkeys(starts[:MOST])
-        ring = [*found]
-        while ring and len(found) < MOST:
-            further = dict.fromkeys(
-                other for number in ring for other, _ in edges[number] if other not in found
-            )
-            ring = [*further][: MOST - len(found)]
-            found |= dict.fromkeys(ring)
-        return [*found]
-
     def _explore(
         self,
         question: str,
         goals: tuple[str, ...],
         satisfied: list[bool],
         starts: list[int],
+        edges: Edges,
         shown: dict[int, Shown],
         kept: dict[int, Shown],
     ) -> None:
         """Decide about events, the most promising first, until nothing is missing or the budget is spent."""
-        edges, seen = self._edges(), {number for number, _ in self.trace}
+        seen = {number for number, _ in self.trace}
         likeness = [dict(self.ledger.nearest(goal, len(shown), among=list(shown))) for goal in goals]
         count = Counter(word for hit in shown.values() for word in stems(hit["text"]))
         asked = {word for goal in goals for word in stems(goal)}
@@ -280,6 +274,17 @@ class CompassMemPolicy(MemoryPolicy):
         """Its ledger, the topics and their centres, and the last trace."""
         centres = self._centres.nbytes if self._centres is not None else 0
         return self.ledger.nbytes() + 16 * len(self._topic) + centres + 24 + 16 * len(self.trace)
+
+
+def _reachable(starts: list[int], edges: Edges) -> list[int]:
+    """The starts, and what relations lead to from there, the nearest first, as far as one search fetches."""
+    found = dict.fromkeys(starts[:MOST])
+    ring = [*found]
+    while ring and len(found) < MOST:
+        further = dict.fromkeys(other for number in ring for other, _ in edges[number] if other not in found)
+        ring = [*further][: MOST - len(found)]
+        found |= dict.fromkeys(ring)
+    return [*found]
 
 
 def _k_means(vectors: NDArray[np.float32], count: int) -> tuple[NDArray[np.float32], list[int]]:
