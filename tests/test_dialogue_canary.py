@@ -155,8 +155,8 @@ def test_a_dialogue_has_a_canary_and_its_chance_is_one_of_the_values() -> None:
     assert not make_env(replace(canary(), canary=False)).unwrapped.config.canary  # type: ignore[attr-defined]
 
 
-def test_suites_have_canaries_for_dialogues_alone_among_texts() -> None:
-    names = {"DialogueMemory": True, "PoisonedDialogue": False, "LongHorizonQA": False, "TaskRevision": False}
+def test_a_suite_has_a_canary_of_a_text_task_that_says_so() -> None:
+    names = {"DialogueMemory": True, "PoisonedDialogue": False, "LongHorizonQA": True, "TaskRevision": False}
     for name, has_one in names.items():
         task = replace(get_suite("tiny").tasks[0], env_id=f"memgym/{name}-v0")
         made = Suite("made", "", (task,)).registered(BEACON)

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
 
+import gymnasium as gym
+from gymnasium.envs.registration import load_env_creator
+
 from memgym.errors import DatasetMissing, UnknownName
 from memgym.memory.poison import FORMS
 from memgym.registry import Registry
@@ -19,7 +22,6 @@ MAX_EPISODES, MAX_SEEDS = 1_000_000, 10_000  # of a task
 BEACON = re.compile(r"[0-9a-f]{64}")  # 32 bytes that nobody could know before
 CANARY = "-canary"  # ends the name of a task that shows nothing
 CANARY_EPISODES = 40
-TEXT_CANARIES = ("memgym/DialogueMemory-v0",)  # text tasks that have a canary: the control tasks all have
 LIMITS = {"episodes": MAX_EPISODES, "seeds": MAX_SEEDS, "budget": 1 << 40}  # what `Suite.resized` takes
 
 
@@ -142,7 +144,10 @@ def _has_canary(task: Task) -> bool:
     """Whether chance is known of the task where nothing that counts is shown."""
     if not task.is_text:
         return bool(task.kwargs.get("split"))
-    return task.env_id in TEXT_CANARIES and task.kwargs.get("answer_format") == "choice"
+    made_by = gym.spec(task.env_id).entry_point
+    env = load_env_creator(made_by) if isinstance(made_by, str) else made_by
+    says = getattr(env, "has_canary", None)  # a stranger's text task need not say anything
+    return bool(says and says(task.kwargs))
 
 
 def _name(name: str, given: Mapping[str, Any]) -> str:

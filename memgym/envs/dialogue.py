@@ -1,6 +1,6 @@
 """DialogueMemory: a conversation over several sessions whose facts change, with questions in between."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from memgym.core.arguments import check_choice, check_integer, check_number
@@ -201,6 +201,11 @@ class DialogueMemory(TextMemoryEnv):
         check_integer("num_facts", self.config.num_facts, 1, most)
         self.op_reward = op_reward
         self.paraphrase = paraphrase
+
+    @classmethod
+    def has_canary(cls, kwargs: Mapping[str, Any]) -> bool:
+        """Where there are choices: chance is known then."""
+        return kwargs.get("answer_format") == "choice"
 
     def canary_chance(self) -> float:
         """The best expected score in a canary for who sees the conversation alone: one of the values offered."""

@@ -1,6 +1,6 @@
 """LongHorizonQA: documents of up to ten million words, read chunk by chunk, with questions about them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from memgym.core.arguments import check_choice, check_integer, check_number
@@ -9,7 +9,7 @@ from memgym.memory import MemoryEntry, MemoryOp
 from memgym.memory.lexical import stems
 from memgym.memory.parts import MemoryParts
 from memgym.stream import Item, Question
-from memgym.worlds.long_qa import ABILITIES, LongQAConfig, LongQAWorld, shortest
+from memgym.worlds.long_qa import ABILITIES, CANARY_ABILITIES, LongQAConfig, LongQAWorld, shortest
 
 __all__ = ["LongHorizonQA"]
 
@@ -17,6 +17,7 @@ MAX_WORDS = 10_000_000
 MIN_CHUNK, MAX_CHUNK = 32, 65_536  # words; the longest chunk stays well below what an entry may hold
 MAX_FACTS = MAX_ROUNDS = 24  # what the word lists give
 MODES = ("multi-request", "multi-turn")
+CANARY_WORDS = 65_536  # forty streams of a canary have to be read: a longer one asks the same
 LEVELS = (
     ("num_facts", 1, MAX_FACTS),
     ("updates", 0, 24),
@@ -106,6 +107,8 @@ in conversations, of which each turn leaves out what the turns before have said 
     | `distractor_rate` | float or None | 0.05, 0.1, 0.2 | look-alikes, as a share of words; 0 to 0.5 |
     | `answer_format` | str | "text" | "text" or "choice" |
     | `num_choices` | int | 4 | options with answer_format="choice", 2 or 4 |
+    | `canary` | bool | False | nothing that is asked is ever told: no statement is in the stream, and questions \
+are those that only chance answers then; with choices and mode="multi-request" |
     | `core_bytes` | int or None | None | a bank in three parts, and the most that its core may take |
     | `memory_budget` | int or None | 8192 | bytes that the bank may hold |
     | `view_bytes`, `max_searches`, `ops`, `reader`, `split`, `render_mode` | | | `TextMemoryEnv` |
@@ -162,6 +165,7 @@ telling; older values count as `stale`; the rule opens the stream |
         distractor_rate: float | None = None,
         answer_format: str = "text",
         num_choices: int = 4,
+        canary: bool = False,
         core_bytes: int | None = None,
         memory_budget: int | None = 8192,
         **kwargs: Any,
@@ -189,6 +193,13 @@ telling; older values count as `stale`; the rule opens the stream |
         if core_bytes is not None:
             check_integer("core_bytes", core_bytes, 0, 1 << 20)
         chosen = _check_abilities(abilities)
+        if canary and (
+            answer_format == "text" or mode == "multi-turn" or not {*CANARY_ABILITIES} & {*chosen}
+        ):
+            raise ValueError(
+                "canary=True needs answer_format='choice' and mode='multi-request', for chance to be known, and one "
+                f"of {', '.join(CANARY_ABILITIES)} among abilities."
+            )
         self.config = LongQAConfig(
             abilities=chosen,
             num_words=num_words,
@@ -197,6 +208,7 @@ telling; older values count as `stale`; the rule opens the stream |
             num_questions=num_questions,
             multi_turn=mode == "multi-turn",
             num_choices=num_choices if answer_format == "choice" else 0,
+            canary=canary,
             **levels,
         )
         check_integer("num_words", num_words, shortest(self.config), MAX_WORDS)
@@ -204,6 +216,18 @@ telling; older values count as `stale`; the rule opens the stream |
         if core_bytes is not None and self.ops == "extended":
             raise ValueError("a bank in three parts (core_bytes) has core operations only: ops='core'.")
         self.core_bytes = core_bytes
+
+    @classmethod
+    def has_canary(cls, kwargs: Mapping[str, Any]) -> bool:
+        """Where there are choices, each question stands alone, and the stream is not too long."""
+        is_short = kwargs.get("num_words", 0) <= CANARY_WORDS
+        return (
+            is_short and kwargs.get("answer_format") == "choice" and kwargs.get("mode", MODES[0]) == MODES[0]
+        )
+
+    def canary_chance(self) -> float:
+        """The best expected score in a canary for who reads the stream alone: one of the options."""
+        return 1.0 / self.config.num_choices
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

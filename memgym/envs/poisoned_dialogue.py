@@ -1,6 +1,6 @@
 """PoisonedDialogue: a conversation in which texts of no authority try to give orders to whoever keeps the memory."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -75,6 +75,11 @@ class PoisonedDialogue(DialogueMemory):
         if "injection" not in self.config.question_types:
             raise ValueError("question_types has 'injection' in it: without it nothing is poisoned.")
         self.form = form
+
+    @classmethod
+    def has_canary(cls, kwargs: Mapping[str, Any]) -> bool:
+        """Never: what is ordered in it is told, and asked."""
+        return False
 
     def _stream(self, key: int, episode: int) -> Iterator[Item | Question]:
         events = super()._stream(key, episode)

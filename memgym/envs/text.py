@@ -119,6 +119,15 @@ class TextMemoryEnv(MemoryEnv[dict[str, Any], dict[str, Any]]):
 
     # ------------------------------------------------------------------ for subclasses
 
+    @classmethod
+    def has_canary(cls, kwargs: Mapping[str, Any]) -> bool:
+        """Whether a registered suite has a canary of a task with these arguments.
+
+        A task that says so takes ``canary=True``, with which nothing is told that is asked, and has a method
+        `canary_chance`: the best expected score in it for who sees the stream alone.
+        """
+        return False
+
     @abstractmethod
     def _stream(self, key: int, episode: int) -> Iterator[Item | Question]:
         """The items and questions of one episode, drawn from `key` alone; consumed lazily."""

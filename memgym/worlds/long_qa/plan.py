@@ -52,6 +52,7 @@ class LongQAConfig:
     rule_features: int = 1
     distractor_rate: float = 0.1
     num_choices: int = 0  # 0: open questions
+    canary: bool = False  # nothing of what is asked is told
 
     @property
     def breadth(self) -> int:

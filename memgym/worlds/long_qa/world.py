@@ -10,6 +10,7 @@ from itertools import zip_longest
 
 from memgym.rng import CounterRNG
 from memgym.stream import Item, Question
+from memgym.worlds.long_qa.canary import can_be_asked
 from memgym.worlds.long_qa.conflict import ConflictResolution
 from memgym.worlds.long_qa.filler import filler_bank
 from memgym.worlds.long_qa.layout import Layout, least_words
@@ -65,7 +66,8 @@ class LongQAWorld:
             ABILITIES[name](self._rng.fork(FACTS, names.index(name)), split, config, self.log)
             for name in config.abilities
         ]
-        self.layout = Layout(self.log.statements, config.num_words, config.chunk_words, config.num_rounds)
+        told = () if config.canary else self.log.statements
+        self.layout = Layout(told, config.num_words, config.chunk_words, config.num_rounds)
         self._ids = {
             statement.number: f"c{chunk + 1}/{i + 1}"
             for chunk, told in self.layout.statements.items()
@@ -136,7 +138,9 @@ class LongQAWorld:
         turns = [talk for group in zip_longest(*lists) for talk in group if talk]
         questions: list[Question] = []
         for talk in turns:
-            about = {(name, one) for name, draft in talk for one in draft.about}
+            about = {
+                (name, one) for name, draft in talk for one in (draft.group if config.canary else draft.about)
+            }
             if about & self._asked:
                 continue
             self._asked |= about
@@ -154,7 +158,10 @@ class LongQAWorld:
         if self.config.multi_turn:
             pools = list(ability.conversations(number, rng).values())
         else:
-            pools = [[[draft] for draft in pool] for pool in ability.drafts(number, rng).values()]
+            pools = [
+                [[draft] for draft in pool if not self.config.canary or can_be_asked(ability.name, draft)]
+                for pool in ability.drafts(number, rng).values()
+            ]
         rng.shuffle(pools)
         talks = [talk for group in zip_longest(*pools) for talk in group if talk]
         return [[(ability.name, draft) for draft in talk] for talk in talks]
@@ -166,7 +173,7 @@ class LongQAWorld:
             type=f"{ability}/{draft.kind}",
             answer=draft.answer,
             choices=draft.choices(rng, self.config.num_choices),
-            evidence=tuple(self._ids[one.number] for one in draft.evidence),
+            evidence=() if self.config.canary else tuple(self._ids[one.number] for one in draft.evidence),
             stale=draft.stale,
             hops=draft.hops,
             meta={"ability": ability, **({"depends_on": before} if before else {})},
