@@ -5,6 +5,7 @@
 'reference'
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from memgym.errors import DependencyMissing
@@ -28,6 +29,7 @@ AGENTS = Registry(
         "hybrid-rrf": "memgym.agents.hybrid:hybrid_rrf",
         "rules": "memgym.agents.rules:rules",
         "fact-keys": "memgym.agents.fact_keys:fact_keys",
+        "sentence-idf": "memgym.agents.sentence_idf:sentence_idf",
         "a-mem": "memgym.agents.structured.a_mem:a_mem",
         "belief": "memgym.agents.scripted:belief",
         "first-cue": "memgym.agents.scripted:first_cue",
@@ -54,7 +56,8 @@ AGENTS = Registry(
 def make_agent(name: str, **config: Any) -> Any:
     """Build an agent by registered name or ``"module:attr"``; `config` goes to its constructor.
 
-    A file that `MemoryPPO` saved is an agent as well, by its name, ``"runs/lstm.safetensors"``.
+    A file that `MemoryPPO` saved is an agent as well, by its name, ``"runs/lstm.safetensors"``, and so is the card
+    of a memory manager, ``"models/manager/manager.json"``.
 
     Raises:
         UnknownName: no such agent; the message suggests near matches.
@@ -63,6 +66,8 @@ def make_agent(name: str, **config: Any) -> Any:
     """
     if name.endswith(".safetensors"):
         name, config = "memgym.agents.ppo:load_agent", {"weights": name, **config}
+    elif name.endswith("manager.json"):
+        name, config = "memgym.agents.llm.saved:saved_manager", {"folder": str(Path(name).parent), **config}
     return AGENTS.resolve(name)(**config)
 
 

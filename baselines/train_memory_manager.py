@@ -7,7 +7,7 @@
 
 The task and the training are those of the recipe `memory_manager`, whose table `memgym train` makes; this keeps the
 model. An interrupted run goes on where it stopped when the same command is given again.
-`memgym.agents.llm.saved.saved_manager` makes an agent of the folder.
+The card in the folder is an agent: ``memgym evaluate --agent models/manager/manager.json --suite dialogue``.
 """
 
 import argparse

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch", reason="needs torch: pip install 'memgym[agents]'")
 pytest.importorskip("transformers", reason="needs transformers: pip install 'memgym[llm]'")
 
-from memgym.agents.llm.manager import MemoryManager, Shown, read_operation, show  # noqa: E402
+from memgym.agents.llm.manager import Decision, MemoryManager, Shown, read_operation, show  # noqa: E402
 from memgym.baselines.manager import run as run_module  # noqa: E402
 from memgym.baselines.manager.dialogues import Bank, Source, right_operation, varied  # noqa: E402
 from memgym.baselines.manager.learn import GRPOLoss, PPOLoss, gae, group_advantages  # noqa: E402
-from memgym.baselines.manager.measure import measure_baselines  # noqa: E402
+from memgym.baselines.manager.measure import measure, measure_baselines  # noqa: E402
 from memgym.baselines.manager.network import Row, score_replies  # noqa: E402
 from memgym.baselines.manager.rollouts import (  # noqa: E402
     Continuations,
@@ -197,6 +197,7 @@ def test_the_oracle_answers_nearly_all_and_a_bank_of_everything_little(source: S
 
 
 def test_made_up_words_change_no_truth(source: Source) -> None:
+    right: list[bool] = []
     for episode in range(10):
         dialogue = source.dialogue(2, episode)
         other = varied(dialogue, CounterRNG(episode))
@@ -207,6 +208,24 @@ def test_made_up_words_change_no_truth(source: Source) -> None:
             bank = source.after(bank, right_operation(turn, bank))
         told = {value for _, value in other.facts}
         assert all(any(value in text for value in told) for _, text in bank.entries)
+        right += source.right(other, bank)
+    assert sum(right) / len(right) > 0.9  # the reader finds what the questions ask for
+
+
+@pytest.mark.parametrize(("memory_budget", "is_dear"), [(ENV["memory_budget"], True), (None, False)])
+def test_small_talk_costs_answers_where_bytes_are_few(memory_budget: int | None, is_dear: bool) -> None:
+    source = Source({**ENV, "memory_budget": memory_budget})
+    dialogues = [source.dialogue(1, episode) for episode in range(20)]
+
+    def decide(moments: Sequence[tuple[Any, Bank]]) -> list[Decision]:
+        right = [right_operation(turn, bank) for turn, bank in moments]
+        return [
+            Decision(MemoryOp.add(turn.text) if turn.situation == "small talk" else op)
+            for (turn, _), op in zip(moments, right, strict=True)
+        ]
+
+    kept = measure(source, dialogues, decide, table=False).accuracy
+    assert (kept < measure_baselines(source, dialogues)["oracle"] - 0.1) is is_dear
 
 
 def test_no_made_up_word_is_one_of_the_test_split() -> None:
@@ -277,6 +296,20 @@ def test_local_groups_share_their_bank_and_trajectory_groups_do_not(
     assert most_banks(sample_trajectories(manager, source, dialogues, 4, 0)) > 1
 
 
+def test_each_possible_kind_of_operation_is_tried_at_each_bank(
+    manager: MemoryManager, source: Source
+) -> None:
+    dialogues = [draw_dialogue(source, 0, episode) for episode in range(2)]
+    tried: dict[int, list[Sample]] = {}
+    for sample in play(manager, source, dialogues, 1, 0, explored=4):
+        tried.setdefault(sample.group, []).append(sample)
+    for first, *others in tried.values():
+        moment = first.bank.shown(dialogues[first.play].turns[first.turn])
+        kinds = {manager.read(sample.row.reply, moment).op.kind for sample in others}
+        possible = {OpKind.UPDATE, OpKind.DELETE} if moment.memory else set()
+        assert kinds == {OpKind.ADD, OpKind.NOOP} | possible
+
+
 def test_a_remembered_continuation_is_what_playing_on_gives(manager: MemoryManager, source: Source) -> None:
     dialogues = [draw_dialogue(source, 0, episode) for episode in range(2)]
     starts = [(s.play, s.turn, s.bank) for s in play(manager, source, dialogues, 1, 7)]
@@ -295,14 +328,19 @@ def test_a_reply_that_cannot_be_read_earns_nothing(manager: MemoryManager, sourc
 
 
 def test_log_probabilities_are_those_of_the_model(manager: MemoryManager) -> None:
-    rows = [Row([5, 6, 7, 8], [9, 10]), Row([11, 12], [13])]
+    rows = [
+        Row([5, 6, 7, 8], [9, 10]),
+        Row([11, 12], [13]),
+        Row([5, 6, 7, 8], [12]),
+    ]  # a prompt with two replies
     scored = score_replies(manager.model, rows)
     with torch.no_grad():
         logs = manager.model(torch.tensor([[5, 6, 7, 8, 9, 10]])).logits.log_softmax(-1)[0]
         other = manager.model(torch.tensor([[11, 12, 13]])).logits.log_softmax(-1)[0]
-    expected = [logs[3, 9], logs[4, 10], other[1, 13]]
+    expected = [logs[3, 9], logs[4, 10], other[1, 13], logs[3, 12]]
     assert scored.logprobs.tolist() == pytest.approx([float(x) for x in expected], abs=1e-4)
-    assert scored.row.tolist() == [0, 0, 1]
+    assert scored.row.tolist() == [0, 0, 1, 2]
+    assert torch.equal(scored.hidden[0], scored.hidden[2])
 
 
 def test_ppo_learns_its_values_from_the_outcome(manager: MemoryManager) -> None:

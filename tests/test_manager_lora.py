@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch", reason="needs torch: pip install 'memgym[ag
 pytest.importorskip("transformers", reason="needs transformers: pip install 'memgym[llm]'")
 pytest.importorskip("peft", reason="needs peft: pip install 'memgym[train]'")
 
+from memgym.agents import make_agent  # noqa: E402
 from memgym.agents.llm.lora import base_weights, trained_weights  # noqa: E402
 from memgym.agents.llm.manager import ManagerPolicy, MemoryManager, Shown, read_operation  # noqa: E402
 from memgym.agents.llm.saved import save_manager, saved_manager  # noqa: E402
@@ -271,6 +272,27 @@ def test_the_script_trains_saves_and_is_done(tmp_path: Path, monkeypatch: pytest
     assert saved_manager(str(out)).card.parameters > 0
     with pytest.raises(SystemExit):
         script.main(given)  # it is there already
+
+
+@pytest.mark.slow
+def test_a_saved_manager_is_evaluated_by_the_name_of_its_card(
+    trained: tuple[MemoryManager, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner = pytest.importorskip("typer.testing").CliRunner()
+    from memgym.cli.main import app
+
+    save_manager(tmp_path / "kept", trained[0], "", {})
+    card, out = str(tmp_path / "kept" / "manager.json"), str(tmp_path / "results")
+    assert make_agent(card).card == saved_manager(str(tmp_path / "kept")).card
+    monkeypatch.setenv("MEMGYM_DATA", str(tmp_path))  # without the real conversations, which take longer
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    small = ["--episodes", "1", "--seeds", "1", "--workers", "1"]
+    told = runner.invoke(app, ["evaluate", "-a", card, "-s", "quickstart", "-o", out, *small])
+    assert told.exit_code == 0, told.output
+    header = json.loads((tmp_path / "results" / "memory-manager" / "submission.json").read_text())
+    assert list(header["summary"]) == ["dialogue-1k"]
+    told = runner.invoke(app, ["verify", out])
+    assert told.exit_code == 0, told.output
 
 
 def test_the_script_refuses_what_is_no_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

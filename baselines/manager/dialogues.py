@@ -6,6 +6,7 @@ are those of the environment (`memgym.memory.MemoryEngine`), and the score of a 
 give (`tests/test_manager.py` compares them).
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from memgym.agents.llm.manager import Shown, show
 from memgym.envs.text import READER_K, Phase
 from memgym.integrations.trl import make_text_env
 from memgym.memory import MemoryEngine, MemoryOp, OpKind, as_action
+from memgym.memory.lexical import STOP_WORDS, stem, stems
 from memgym.readers import make_reader
 from memgym.rng import CounterRNG
 from memgym.scoring import score_answer
@@ -22,9 +24,8 @@ from memgym.stream import Question
 __all__ = ["SITUATIONS", "Asked", "Bank", "Dialogue", "Source", "Turn", "right_operation", "varied"]
 
 SITUATIONS = ("new fact", "changed fact", "forget request", "small talk")
-MOST_LOST = (
-    0.4  # share of a turn's words that `varied` may replace, names and values aside; of small talk all
-)
+MOST_LOST = 0.7  # share of a turn's words that `varied` may replace, those it keeps aside; of small talk all
+WORD = re.compile(r"\w+")
 MOST_ENGINES = 256
 CONSONANTS, VOWELS = "bdfgklmnprstvz", "aeiou"
 
@@ -178,7 +179,8 @@ def varied(dialogue: Dialogue, rng: CounterRNG) -> Dialogue:
     said.
 
     A training split has few names and wordings, and a model could learn them by heart instead of what all have in
-    common. Which of the other words are lost is no matter of what they say.
+    common. Function words and what the questions ask by stay, since the reader finds answers by them: what is true
+    of the dialogue stays true.
     """
     share = rng.random()
     names: dict[str, str] = {}
@@ -193,15 +195,18 @@ def varied(dialogue: Dialogue, rng: CounterRNG) -> Dialogue:
             text = text.replace(old, made).replace(old.capitalize(), made.capitalize())
         return text
 
+    asked = frozenset[str]().union(*(stems(one.text) for one in dialogue.asked))
+    kept = STOP_WORDS.union(*(WORD.findall(new(" ".join(fact)).lower()) for fact in dialogue.facts))
+
     def said(turn: Turn) -> str:
-        words, lost = new(turn.said).split(" "), share * (1 if turn.situation == "small talk" else MOST_LOST)
-        kept = [made.lower() for made in names.values()]
-        return " ".join(
-            word
-            if any(made in word.lower() for made in kept) or rng.random() >= lost
-            else _word(rng, word[0].isupper())
-            for word in words
-        )
+        lost = share * (1 if turn.situation == "small talk" else MOST_LOST)
+
+        def lose(found: re.Match[str]) -> str:
+            word = found[0]
+            stays = word.lower() in kept or stem(word.lower()) in asked or rng.random() >= lost
+            return word if stays else _word(rng, word[0].isupper())
+
+        return WORD.sub(lose, new(turn.said))
 
     return Dialogue(
         tuple(

@@ -1,10 +1,12 @@
 """What a model thinks of replies: their log-probabilities, and the hidden state that they were written from."""
 
 from collections.abc import Sequence
+from inspect import signature
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from transformers import DynamicCache
 
 from memgym.agents.llm.lora import trained_weights
 
@@ -44,29 +46,46 @@ class Trained(nn.Module):
 
 
 def score_replies(model: Any, rows: Sequence[Row]) -> Scored:
-    """Run a causal language model of transformers over prompts with their replies, padded on the right.
+    """Run a causal language model of transformers over prompts with their replies.
 
+    A prompt that has several replies is run once, and what the model has computed of it serves all of them.
     Vocabulary logits are computed for the tokens of replies alone.
     """
-    device = model.device
-    longest = max(len(row.prompt) + len(row.reply) for row in rows)
-    ids = torch.zeros(len(rows), longest, dtype=torch.int64)
-    mask = torch.zeros(len(rows), longest, dtype=torch.int64)
-    places, owners, targets, lasts = [], [], [], []  # places: of the token before each token of a reply
-    for i, row in enumerate(rows):
-        whole = [*row.prompt, *row.reply]
-        ids[i, : len(whole)] = torch.tensor(whole)
-        mask[i, : len(whole)] = 1
-        first = i * longest + len(row.prompt) - 1
-        places += range(first, first + len(row.reply))
-        owners += [i] * len(row.reply)
-        targets += row.reply
-        lasts.append(first)
-    states = model.get_decoder()(input_ids=ids.to(device), attention_mask=mask.to(device)).last_hidden_state
-    states = states.flatten(0, 1)  # (num_rows * longest, width)
-    logits = model.get_output_embeddings()(states[torch.tensor(places, device=device)]).float()
-    wanted = torch.tensor(targets, device=device)[:, None]
+    device, decoder = model.device, model.get_decoder()
+    which: dict[tuple[int, ...], int] = {}  # prompt -> its place among the distinct ones
+    of = torch.tensor([which.setdefault(tuple(row.prompt), len(which)) for row in rows], device=device)
+    ids, mask = _padded(list(which), device, left=True)
+    name = "cache" if "cache" in signature(decoder.forward).parameters else "past_key_values"
+    known = {name: DynamicCache(config=model.config)}
+    positions = (mask.cumsum(1) - 1).clamp(min=0)
+    read = decoder(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, **known)
+    hidden = read.last_hidden_state[:, -1][of]  # (num_rows, width)
+    known[name].batch_select_indices(of)
+    written, real = _padded([row.reply[:-1] for row in rows], device, left=False)
+    states = hidden[:, None]
+    if written.shape[1]:
+        positions = mask.sum(1)[of][:, None] + torch.arange(written.shape[1], device=device)
+        both = torch.cat([mask[of], real], 1)
+        more = decoder(
+            input_ids=written, attention_mask=both, position_ids=positions, use_cache=True, **known
+        )
+        states = torch.cat([states, more.last_hidden_state], 1)  # (num_rows, longest reply, width)
+    targets, is_target = _padded([row.reply for row in rows], device, left=False)
+    places = is_target.bool()
+    logits = model.get_output_embeddings()(states[places]).float()
     logs = logits.log_softmax(-1)
     entropy = -(logs.exp() * logs).sum(-1)
-    last = states[torch.tensor(lasts, device=device)].float()
-    return Scored(logs.gather(1, wanted)[:, 0], entropy, torch.tensor(owners, device=device), last)
+    owners = torch.arange(len(rows), device=device)[:, None].expand_as(targets)[places]
+    return Scored(logs.gather(1, targets[places][:, None])[:, 0], entropy, owners, hidden.float())
+
+
+def _padded(some: Sequence[Sequence[int]], device: Any, *, left: bool) -> tuple[Tensor, Tensor]:
+    """Token ids and the mask of what is no padding, both int64, shape (num, longest)."""
+    longest = max(map(len, some))
+    ids = torch.zeros(len(some), longest, dtype=torch.int64)
+    mask = torch.zeros_like(ids)
+    for i, one in enumerate(some):
+        place = slice(longest - len(one), longest) if left else slice(len(one))
+        ids[i, place] = torch.tensor(one, dtype=torch.int64)
+        mask[i, place] = 1
+    return ids.to(device), mask.to(device)

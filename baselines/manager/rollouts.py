@@ -9,8 +9,8 @@ ways to give credit:
   After the first turn the plays have different banks, so what is compared was done in different situations.
 - *local*: a dialogue is played once. At each of its banks several operations are sampled, each is finished
   greedily, and they are compared with each other: all have begun from the same bank (VinePPO, Kazemnejad et al.
-  2024; LoGo-GRPO, arXiv 2605.21768). Half of them are drawn at random among the possible operations, and learned from
-  as if the model had done them: what it has nearly given up is still tried.
+  2024; LoGo-GRPO, arXiv 2605.21768). Half of them are one of each possible kind, in turn, and learned from as if the
+  model had done them: what it has nearly given up is still tried.
 """
 
 from collections.abc import Sequence
@@ -20,12 +20,10 @@ from typing import Any
 from memgym.agents.llm.manager import Decision, MemoryManager, Shown
 from memgym.baselines.manager.dialogues import Bank, Dialogue, Source
 from memgym.baselines.manager.network import Row
-from memgym.baselines.manager.warm_up import Teacher
+from memgym.memory import MemoryOp
 from memgym.rng import CounterRNG
 
 __all__ = ["Continuations", "Sample", "play", "sample_local", "sample_trajectories"]
-
-RANDOM = Teacher(random=1.0)
 
 
 @dataclass(frozen=True)
@@ -108,7 +106,7 @@ def play(
         dialogues: what is played.
         samples: replies of the model to each prompt.
         seed: of the sampling.
-        explored: how many more replies there are to each, drawn at random among the possible operations.
+        explored: how many more replies there are to each: one of each possible kind of operation, in turn.
 
     Returns:
         The samples, turn by turn; their outcomes are those of the plays, and their groups one for each bank.
@@ -123,8 +121,7 @@ def play(
         written = manager.generate(prompts, samples, seed=seed * 1000 + t)
         for i, moment, prompt, replies in zip(playing, shown, prompts, written, strict=True):
             rng = CounterRNG(seed).fork(4, i, t)
-            tried = [RANDOM.operation(dialogues[i].turns[t], banks[i], rng) for _ in range(explored)]
-            replies += [manager.reply(op, moment) for op in tried]
+            replies += [manager.reply(op, moment) for op in _tried(moment, explored, rng)]
             decisions = [manager.read(reply, moment) for reply in replies]
             for reply, decision in zip(replies, decisions, strict=True):
                 found.append((Row(prompt, reply), group, banks[i], i, t, bool(decision.malformed)))
@@ -135,6 +132,24 @@ def play(
         Sample(row, 0.0 if malformed else outcomes[i], group, bank, i, t, malformed)
         for row, group, bank, i, t, malformed in found
     ]
+
+
+def _tried(moment: Shown, count: int, rng: CounterRNG) -> list[MemoryOp]:
+    """Operations of each possible kind, in turn; ids are drawn."""
+    ids = [id for id, _ in moment.memory]
+    kinds = ("add", "noop", "update", "delete") if ids else ("add", "noop")
+    tried = []
+    for number in range(count):
+        kind = kinds[number % len(kinds)]
+        if kind == "add":
+            tried.append(MemoryOp.add(moment.text))
+        elif kind == "noop":
+            tried.append(MemoryOp.noop())
+        elif kind == "update":
+            tried.append(MemoryOp.update(rng.choice(ids), moment.text))
+        else:
+            tried.append(MemoryOp.delete(rng.choice(ids)))
+    return tried
 
 
 def sample_trajectories(

@@ -59,6 +59,8 @@ def evaluate(
 
         memgym evaluate --agent runs/lstm.safetensors --suite rewriting --out results
 
+        memgym evaluate --agent models/manager/manager.json --suite dialogue --out results
+
         memgym evaluate --agent rules --suite dialogue --out results --engine ray --address head:6379
     """
     numbers = {"--episodes": episodes, "--seeds": seeds, "--budget": budget}

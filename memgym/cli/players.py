@@ -26,8 +26,8 @@ AgentsOption = Annotated[
         "--agent",
         "--agents",
         "-a",
-        help="Agent, or several with commas: registered names, 'module:attr', or files that MemoryPPO saved "
-        "(MODEL.safetensors). May be repeated.",
+        help="Agent, or several with commas: registered names, 'module:attr', files that MemoryPPO saved "
+        "(MODEL.safetensors), or cards of memory managers (FOLDER/manager.json). May be repeated.",
     ),
 ]
 SuiteOption = Annotated[str, typer.Option("--suite", "-s", help="Suite of tasks; see `memgym list suites`.")]
@@ -52,6 +52,8 @@ def read_agents(parts: Sequence[str]) -> list[AgentSpec]:
 def _spec(name: str) -> AgentSpec:
     if name.endswith(".safetensors"):
         return AgentSpec("memgym.agents.ppo:load_agent", {"weights": name})
+    if name.endswith("manager.json"):
+        return AgentSpec("memgym.agents.llm.saved:saved_manager", {"folder": str(Path(name).parent)})
     return AgentSpec(name)
 
 

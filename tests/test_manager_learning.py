@@ -1,0 +1,69 @@
+"""A memory manager learns from the outcome, and from nothing else: with outcomes of other banks it learns nothing."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs torch: pip install 'memgym[agents]'")
+pytest.importorskip("transformers", reason="needs transformers: pip install 'memgym[llm]'")
+
+from memgym.baselines.manager import run as run_module  # noqa: E402
+from memgym.baselines.manager.dialogues import Source  # noqa: E402
+from memgym.baselines.manager.measure import Measured, measure_manager  # noqa: E402
+from memgym.baselines.manager.rollouts import Sample  # noqa: E402
+from memgym.baselines.manager.run import Plan, train_manager  # noqa: E402
+from memgym.baselines.recipe import load_recipe  # noqa: E402
+from memgym.baselines.tiny_model import TinyPlan  # noqa: E402
+from memgym.rng import CounterRNG  # noqa: E402
+
+# two facts and what becomes of them, in five turns
+ENV = {
+    **load_recipe("memory_manager").env,
+    "turns_per_session": 1,
+    "num_facts": 2,
+    "update_rate": 1.0,
+    "forget_rate": 0.0,
+    "question_types": ["single-hop", "knowledge-update"],
+}
+PLAN = Plan(
+    "local",
+    width=32,
+    layers=1,
+    demonstrations=60,
+    warm_up_updates=80,
+    warm_up_rate=0.01,
+    rollouts=12,
+    episodes=8,
+)
+
+
+def learned(plan: Plan) -> Measured:
+    """What a manager does after a training, on names and wordings that it has not seen."""
+    torch.set_num_threads(1)
+    manager, _ = train_manager(plan, ENV, 0)
+    source = Source({**ENV, "split": "test"})
+    return measure_manager(source, [source.dialogue(9, episode) for episode in range(30)], manager)
+
+
+def shuffled(samples: Sequence[Sample]) -> list[Sample]:
+    """The same samples with each other's outcomes."""
+    outcomes = [sample.outcome for sample in samples]
+    CounterRNG(len(samples)).shuffle(outcomes)
+    return [replace(sample, outcome=outcome) for sample, outcome in zip(samples, outcomes, strict=True)]
+
+
+@pytest.mark.slow
+def test_a_manager_learns_to_update_from_the_outcome_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_module, "TinyPlan", partial(TinyPlan, episodes=4, vocab_size=600))
+    before = learned(replace(PLAN, credit="none"))
+    assert before.accuracy < 0.4
+    after = learned(PLAN)
+    assert after.accuracy > 0.85
+    assert before.right["changed fact"] < 0.2 < 0.85 < after.right["changed fact"]
+
+    original: Any = run_module.sample_local
+    monkeypatch.setattr(run_module, "sample_local", lambda *given: shuffled(original(*given)))
+    assert learned(PLAN).accuracy < 0.4, "the control: outcomes of other banks teach nothing"
