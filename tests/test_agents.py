@@ -105,7 +105,7 @@ def test_closed_book_scores_exactly_the_unknown_answers() -> None:
     assert scores["single-hop"] == scores["knowledge-update"] == scores["temporal"] == 0
 
 
-@pytest.mark.parametrize("name", ["recency", "add-all-bm25", "rules"])
+@pytest.mark.parametrize("name", ["recency", "add-all-bm25", "rules", "sentence-idf"])
 @pytest.mark.parametrize("budget", [0, 60, 70, 80, 300, 1024])
 def test_bank_agents_stay_in_the_budget_without_a_refusal(name: str, budget: int) -> None:
     for episode in play_by_name(name, DIALOGUE, 3, **{**CHOICE, "memory_budget": budget}):
