@@ -8,7 +8,15 @@ pytest.importorskip("pydantic", reason="SimpleMem's steps are typed with pydanti
 
 from memgym.agents.structured.simple_mem import SimpleMemPolicy
 from memgym.agents.structured.steps_facts import Said
-from memgym.agents.structured.steps_units import PLAN_RETRIEVAL, Asked, Window, plan_by_words, restate
+from memgym.agents.structured.steps_units import (
+    ABSTRACT_CLUSTER,
+    PLAN_RETRIEVAL,
+    Asked,
+    Cluster,
+    Window,
+    plan_by_words,
+    restate,
+)
 from memgym.llm import RulesLLM
 from memgym.llm.errors import LLMOutputInvalid
 from memgym.memory import MemoryEngine
@@ -97,6 +105,13 @@ def test_fragments_become_one_unit_with_all_attributes() -> None:
     (unit,) = units(store_of(*COFFEE))
     assert all(word in unit.text for word in ("hot", "oat milk", "without sugar"))
     assert unit.version == 3
+
+
+def test_requests_that_nothing_is_known_of_are_kept_as_they_are() -> None:
+    asked = ("I want you to forget my hobby, please.", "I want you to forget my pet, please.")
+    assert ABSTRACT_CLUSTER.rule is not None
+    assert ABSTRACT_CLUSTER.rule(Cluster(statements=asked)).statement == " ".join(asked)
+    assert "hobby" in " ".join(unit.text for unit in units(store_of(*asked)))
 
 
 def test_without_consolidation_they_stay_three() -> None:

@@ -122,7 +122,10 @@ def restate(x: Window) -> Units:
 
 
 def fold(x: Cluster) -> Abstract:
-    """One statement after the other: what is said already goes, a newer value takes the place of the old one."""
+    """One statement after the other: what is said already goes, a newer value takes the place of the old one.
+
+    Requests to forget, and nothing that they are about, stay as they are.
+    """
     kept: list[str] = []
     for statement in x.statements:
         for sentence in SENTENCE.split(statement):
@@ -132,7 +135,7 @@ def fold(x: Cluster) -> Abstract:
                     kept[decision.number] = decision.text
                 elif decision.event != "NOOP":
                     kept.append(sentence)
-    return Abstract(statement=" ".join(kept))
+    return Abstract(statement=" ".join(kept or x.statements))
 
 
 def plan_by_words(x: Asked) -> Plan:
