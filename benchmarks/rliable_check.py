@@ -67,7 +67,12 @@ def ours(scores: dict[str, np.ndarray]) -> dict[str, Any]:
         gaps = np.maximum(0.0, 1.0 - values)
         weights = counts.astype(np.float64)
         draws = np.stack(
-            [values @ weights / 120, iqm_draws(values, counts.astype(np.int16)), gaps @ weights / 120], axis=1
+            [
+                values @ weights / 120,
+                iqm_draws(values[:, None], counts.astype(np.int16))[:, 0],
+                gaps @ weights / 120,
+            ],
+            axis=1,
         )
         found["points"][name] = [float(values.mean()), iqm(values), float(gaps.mean())]
         found["intervals"][name] = [list(ends) for ends in percentile_intervals(draws)]

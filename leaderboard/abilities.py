@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .board import Estimate, Task
-from .per_task import CEILING, FLOOR, PlayedTask, estimate
-from .statistics import freedom, normalise, percentile_intervals, widen
+from .per_task import CEILING, FLOOR, TOGETHER, PlayedTask, estimate
+from .statistics import Interval, freedom, normalise, percentile_intervals, widen
 
 __all__ = ["ABILITIES", "ability_members", "ability_of_task", "ability_of_type", "ability_scores"]
 
@@ -93,27 +93,31 @@ def ability_scores(
     if not usable:
         return {}
     players = [agent for agent in agents if all(agent in one.results for one, _ in usable)]
-    means, draws = np.zeros(len(players)), 0.0
+    values = [1 + one.runs.types.index(kind) if kind else 0 for one, kind in usable]
+    scales = [_scale(one, kind) or (0.0, 1.0) for one, kind in usable]
+    scores = [[_score(one, agent, kind).mean for agent in players] for one, kind in usable]
+    means = np.zeros(len(players))
     runs, variances = [], []
-    for one, kind in usable:
-        low, high = _scale(one, kind) or (0.0, 1.0)
-        value = 1 + one.runs.types.index(kind) if kind else 0
-        scores = [_score(one, agent, kind).mean for agent in players]
-        means += normalise(scores, low, high) / len(usable)
-        drawn = normalise(one.draws(players, value), low, high) / len(usable)
-        draws = draws + drawn
-        variances.append(_variance(one, players, value, low, high) / len(usable) ** 2)
+    for (one, _), value, scale, of_cell in zip(usable, values, scales, scores, strict=True):
+        means += normalise(of_cell, *scale) / len(usable)
+        variances.append(_variance(one, players, value, *scale) / len(usable) ** 2)
         runs.append(int((one.runs.sizes[:, value] > 0).sum()))
     if not players or min(runs) < 2:
         return {
             agent: estimate(float(mean), None, sum(runs)) for agent, mean in zip(players, means, strict=True)
         }
     degrees = freedom(variances, runs)
+    columns = [one.columns_of(players) for one, _ in usable]
+    intervals: list[Interval] = []
+    for start in range(0, len(players), TOGETHER):
+        draws = 0.0
+        for (one, _), mine, value, scale in zip(usable, columns, values, scales, strict=True):
+            drawn = one.runs.means(mine[start : start + TOGETHER], value)
+            draws = draws + normalise(drawn, *scale) / len(usable)
+        intervals += percentile_intervals(draws)
     return {
         agent: estimate(float(mean), widen(interval, float(mean), float(df), high=1.0), sum(runs))
-        for agent, mean, interval, df in zip(
-            players, means, percentile_intervals(draws), degrees, strict=True
-        )
+        for agent, mean, interval, df in zip(players, means, intervals, degrees, strict=True)
     }
 
 

@@ -13,9 +13,8 @@ __all__ = ["FLIPS", "SIGNIFICANT", "Improvement", "holm", "improvement", "rank_i
 FLIPS = 100_000
 SIGNIFICANT = 0.05
 BLOCK = 5_000  # flips at once
-BLOCK_CELLS = 1 << 18  # comparisons of single runs at once
+BLOCK_CELLS = 1 << 18  # runs of pairs at once
 ENOUGH = 20  # flips as extreme as the data, after which more of them would not change the verdict
-SURE = 1e-9  # a p-value below this needs no flips
 GRID = 2.0**40  # weighted scores become whole multiples of 2**-40, so that sums are exact in any order
 
 Floats = NDArray[np.float64]
@@ -53,7 +52,8 @@ def sign_flip_test(
         bound = np.minimum(1.0, 2 * np.exp(-(real**2) / (2 * squares)))
     bound[real == 0] = 1.0
     extreme, done = np.zeros(len(first), dtype=np.int64), np.zeros(len(first), dtype=np.int64)
-    active, apart = np.flatnonzero(bound > SURE), np.empty(BLOCK)
+    # a bound that no number of flips gets below is the result without any
+    active, apart = np.flatnonzero(bound > 1 / (flips + 1)), np.empty(BLOCK)
     for start in range(0, flips, BLOCK):
         if not active.size:
             break
@@ -128,21 +128,32 @@ def improvement(tasks: list[Floats]) -> Improvement:
     Returns:
         For the pairs in the order of `sign_flip_test`; the error is NaN where a task has a single run.
     """
-    agents = tasks[0].shape[1]
-    first, second = np.triu_indices(agents, 1)
+    first, second = np.triu_indices(tasks[0].shape[1], 1)
     probability, variance = np.zeros(len(first)), np.zeros(len(first))
     for scores in tasks:
         runs = len(scores)
-        rows = max(1, BLOCK_CELLS // (agents * runs * runs))
-        for start in range(0, agents - 1, rows):
-            mine = scores.T[start : start + rows, None, :, None]  # (rows, agents, mine, theirs)
-            wins = (np.sign(mine - scores.T[None, :, None, :]) + 1) / 2
-            influence = wins.mean(axis=3) + wins.mean(
-                axis=2
-            )  # (rows, agents, runs): of each run, as mine and theirs
-            pairs = slice(*np.searchsorted(first, [start, start + rows]))
-            here = first[pairs] - start, second[pairs]
-            probability[pairs] += influence.mean(axis=2)[here] / 2
+        wins, level_of = _wins_by_level(scores)
+        for start in range(0, len(first), max(1, BLOCK_CELLS // runs)):
+            pairs = slice(start, start + max(1, BLOCK_CELLS // runs))
+            one, other = first[pairs, None], second[pairs, None]
+            mine = wins[other, level_of[first[pairs]]] / (2 * runs)  # (pairs, runs), of the first's runs
+            theirs = 1 - wins[one, level_of[second[pairs]]] / (2 * runs)  # over the second's runs
+            influence = mine + theirs
+            probability[pairs] += influence.mean(axis=1) / 2
             with np.errstate(divide="ignore", invalid="ignore"):
-                variance[pairs] += influence.var(axis=2)[here] / np.float64(runs - 1)
+                variance[pairs] += influence.var(axis=1) / np.float64(runs - 1)
     return Improvement(probability / len(tasks), np.sqrt(variance) / len(tasks))
+
+
+def _wins_by_level(scores: Floats) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
+    """How often a score wins against the runs of each agent, ties half; levels are the different scores, sorted.
+
+    Returns:
+        Twice the number of wins, shape (agents, levels); and the level of each run, shape (agents, runs).
+    """
+    agents = scores.shape[1]
+    levels, level_of = np.unique(scores.T, return_inverse=True)
+    level_of = level_of.reshape(agents, -1)
+    cells = (level_of + len(levels) * np.arange(agents)[:, None]).ravel()
+    number = np.bincount(cells, minlength=agents * len(levels)).reshape(agents, -1)
+    return 2 * np.cumsum(number, axis=1) - number, level_of

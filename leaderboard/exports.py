@@ -36,29 +36,40 @@ def _fields(value: Any) -> dict[str, Any]:
 
 def to_csv(board: Board, status: Mapping[str, str]) -> str:
     """One line for each agent and task, in the order of the page."""
-    rows = [
-        _row(agent, task, agent.tasks[task.name], status[agent.name])
-        for agent in board.agents
-        for task in board.tasks
-        if task.name in agent.tasks
-    ]
     out = io.StringIO()
-    writer = csv.DictWriter(out, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: csv_cell(value) for name, value in row.items()} for row in rows)
+    writer = csv.writer(out, lineterminator="\n")
+    families = {task.family for task in board.tasks}
+    for number, agent in enumerate(board.agents):
+        overall = _standing("overall", agent.overall)
+        of = {one: _standing("family", agent.families.get(one, Standing(0, 0))) for one in families}
+        rows = [
+            _row(agent, task, agent.tasks[task.name], status[agent.name], overall, of[task.family])
+            for task in board.tasks
+            if task.name in agent.tasks
+        ]
+        if number == 0:
+            writer.writerow(rows[0])
+        writer.writerows(map(csv_cell, row.values()) for row in rows)
     return out.getvalue()
 
 
-def _row(agent: AgentResult, task: Task, result: TaskResult, status: str) -> dict[str, Any]:
+def _row(
+    agent: AgentResult,
+    task: Task,
+    result: TaskResult,
+    status: str,
+    overall: Mapping[str, Any],
+    family: Mapping[str, Any],
+) -> dict[str, Any]:
     return {
         "agent": agent.name,
         "kind": agent.card["kind"],
         "setting": agent.card["setting"],
         "privileged": agent.card["privileged"],
         "status": status,
-        **_standing("overall", agent.overall),
+        **overall,
         "family": task.family,
-        **_standing("family", agent.families.get(task.family, Standing(0, 0))),
+        **family,
         "task": task.name,
         "env_id": task.env_id,
         "rank": result.rank,

@@ -14,7 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from memgym.core.protocol import RUNGS, TRACKS, tracks_of
+from memgym.core.protocol import RUNGS, TRACKS
 from memgym.core.result import write_atomically
 from memgym.errors import DependencyMissing
 
@@ -41,6 +41,7 @@ from .formats import (
     seconds_text,
 )
 from .replays import Replay
+from .rows import Rows
 from .totals import RATES
 from .training import CURVE, training_plot
 
@@ -145,7 +146,7 @@ class _Site:
             "status_titles": STATUSES,
             "rate_titles": RATE_TITLES,
             "tracks": TRACKS,
-            "tracks_of": tracks_of,
+            "rows": Rows(board, status, STATUSES, ids),
             "style": Markup(self.style),
         }
 

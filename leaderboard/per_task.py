@@ -1,6 +1,7 @@
 """All agents on one task: scores, intervals, question types, memory, places and the Pareto front."""
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -14,11 +15,11 @@ from .runs import Runs, make_runs
 from .statistics import normalise, pareto_front, percentile_intervals, widen
 from .totals import Totals
 
-__all__ = ["CEILING", "FLOOR", "JUDGE", "PlayedTask", "estimate", "places", "play_task"]
+__all__ = ["CEILING", "FLOOR", "JUDGE", "TOGETHER", "PlayedTask", "estimate", "places", "play_task"]
 
 FLOOR, CEILING = "random", "oracle"
 JUDGE = "judge:"  # how the name of a score begins that a language model gave
-TOGETHER = 32  # agents whose intervals are computed at once
+TOGETHER = 4  # agents whose draws are looked at at once: they stay in the processor's cache
 DIGITS = 6  # sums in another order, as on another machine, differ far below
 
 Floats = NDArray[np.float64]
@@ -45,15 +46,6 @@ class PlayedTask(NamedTuple):
         """Where these agents stand in `runs` and `scores`."""
         place = {agent: i for i, agent in enumerate(self.agents)}
         return [place[agent] for agent in agents]
-
-    def draws(self, agents: Sequence[str], value: int = 0) -> Floats:
-        """Resampled means of some agents, not normalised, shape (resamples, agents).
-
-        Args:
-            agents: by name.
-            value: 0 is the score, 1 the first type of question, and so on.
-        """
-        return self.runs.means(self.columns_of(agents), value)
 
 
 def play_task(task: Mapping[str, Any], totals: Mapping[str, Totals], contenders: set[str]) -> PlayedTask:
@@ -181,4 +173,5 @@ def _with_places(results: Mapping[str, TaskResult], contenders: set[str]) -> dic
 
 def places(scores: Mapping[str, float]) -> dict[str, int]:
     """Places by score; equal scores share the better place and the next is left out: 1, 2, 2, 4."""
-    return {agent: 1 + sum(other > score for other in scores.values()) for agent, score in scores.items()}
+    ordered = sorted(scores.values())
+    return {agent: 1 + len(ordered) - bisect_right(ordered, score) for agent, score in scores.items()}

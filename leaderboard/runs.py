@@ -1,4 +1,7 @@
-"""All agents on the runs of one task, and how often the bootstrap draws each run."""
+"""All agents on the runs of one task, and how often the bootstrap draws each run.
+
+In memory the resamples of one agent stand side by side: what is made of them goes over them agent by agent.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -35,34 +38,40 @@ class Runs:
 
     @cached_property
     def weights(self) -> Floats:
-        """`counts`, ready for matrix products."""
-        return self.counts.astype(np.float64)
+        """`counts`, ready for matrix products, shape (runs, resamples)."""
+        return self.counts.T.astype(np.float64, order="C")
 
     @cached_property
     def drawn_sizes(self) -> Floats:
-        """Number of episodes, or questions, in each resample, shape (resamples, values)."""
-        return self.weights @ self.sizes
+        """Number of episodes, or questions, in each resample, shape (values, resamples)."""
+        return self.sizes.T @ self.weights
+
+    @cached_property
+    def is_filled(self) -> bool:
+        """Whether every resample holds something of each value."""
+        return bool((self.drawn_sizes > 0).all())
 
     def means(self, agents: Sequence[int], value: int = 0) -> Floats:
         """Resampled means of a value, shape (resamples, agents); NaN where a sample holds none."""
-        return _ratio(self.weights @ self.sums[:, agents, value], self.drawn_sizes[:, value : value + 1])
+        return self._means(self.sums[:, agents, value].T, value).T
 
     def means_of(self, agents: slice) -> Floats:
         """Resampled means of all values of some agents, shape (resamples, agents * values), agent by agent."""
-        sums = self.sums[:, agents].reshape(len(self.sums), -1)
-        return _ratio(self.weights @ sums, np.tile(self.drawn_sizes, sums.shape[1] // self.sums.shape[2]))
+        sums = np.moveaxis(self.sums[:, agents], 0, -1)  # (agents, values, runs)
+        return self._means(sums, slice(None)).reshape(-1, len(self.counts)).T
+
+    def _means(self, sums: Floats, value: int | slice) -> Floats:
+        """Of sums by run, shape (..., runs), the means in each resample."""
+        totals, sizes = sums @ self.weights, self.drawn_sizes[value]
+        if self.is_filled:
+            return np.divide(totals, sizes, out=totals)
+        sizes = np.broadcast_to(sizes, totals.shape)
+        return np.divide(totals, sizes, out=np.full(totals.shape, np.nan), where=sizes > 0)
 
     @property
     def scores(self) -> Floats:
         """Mean score of each run, shape (runs, agents)."""
         return self.sums[:, :, 0] / self.sizes[:, :1]
-
-
-def _ratio(sums: Floats, sizes: Floats) -> Floats:
-    if (sizes > 0).all():
-        return sums / sizes
-    sizes = np.broadcast_to(sizes, sums.shape)
-    return np.divide(sums, sizes, out=np.full(sums.shape, np.nan), where=sizes > 0)
 
 
 def make_runs(task: str, totals: Mapping[str, Totals]) -> Runs:

@@ -11,7 +11,7 @@ from memgym.core.result import canonical_json
 
 from .board import Comparison, Standing
 from .comparison import holm, improvement, rank_intervals, sign_flip_test
-from .per_task import DIGITS, PlayedTask, estimate, places
+from .per_task import DIGITS, TOGETHER, PlayedTask, estimate, places
 from .statistics import (
     freedom,
     generator_from,
@@ -45,9 +45,9 @@ class _Set(NamedTuple):
         weights: of each task in the headline; they sum to 1.
         run_weights: of each run in the headline.
         values: normalised score of each run, shape (runs, agents).
-        counts: how often each run is in each of the first resamples, shape (runs, `IQM_RESAMPLES`).
-        profile_counts: the same, shape (`PROFILE_RESAMPLES`, runs).
+        profile_counts: how often each run is in each of the first resamples, shape (`PROFILE_RESAMPLES`, runs).
         draws: resampled headline, shape (resamples, agents).
+        iqms: resampled interquartile mean, shape (`IQM_RESAMPLES`, agents).
         gaps: resampled optimality gap, shape (resamples, agents).
         freedom: degrees of freedom of the headline's spread, shape (agents,).
         auc: resampled budget AUC, and the value itself before it, shape (1 + resamples, agents).
@@ -58,9 +58,9 @@ class _Set(NamedTuple):
     weights: list[float]
     run_weights: Floats
     values: Floats
-    counts: NDArray[np.int16]
     profile_counts: NDArray[np.float32]
     draws: Floats
+    iqms: Floats
     gaps: Floats
     freedom: Floats
     auc: Floats
@@ -127,21 +127,28 @@ def _collect(tasks: Sequence[PlayedTask], agents: tuple[str, ...]) -> _Set:
     memory = np.array([[one.results[agent].memory_mean for agent in agents] for one in tasks])
     areas = _budget_weights(tasks, memory, weights)  # (tasks, agents)
     scores = np.array([[one.results[agent].normalised.mean for agent in agents] for one in tasks])  # type: ignore[union-attr]
+    columns = [one.columns_of(agents) for one in tasks]
+    values = [one.scores[:, of_agents] for one, of_agents in zip(tasks, columns, strict=True)]
     resamples = len(tasks[0].runs.counts)
-    draws, gaps = np.zeros((resamples, len(agents))), np.zeros((resamples, len(agents)))
-    auc = np.zeros((1 + resamples, len(agents)))
-    auc[0] = (areas * scores).sum(axis=0)
-    variances = []
-    for one, weight, area in zip(tasks, weights, areas, strict=True):
-        scale = one.task.scale
-        assert scale is not None  # `standings` returned before
-        drawn = normalise(one.draws(agents), *scale)
-        values = one.scores[:, one.columns_of(agents)]
-        draws += weight * drawn
-        auc[1:] += area * drawn
-        gaps += one.runs.weights @ np.maximum(0.0, 1.0 - values) / (max(1, len(values) - 1) * len(tasks))
-        if len(values) > 1:
-            variances.append(weight**2 * values.var(axis=0, ddof=1) / len(values))
+    draws, gaps = np.zeros((len(agents), resamples)), np.zeros((len(agents), resamples))
+    auc = np.zeros((len(agents), 1 + resamples))
+    auc[:, 0] = (areas * scores).sum(axis=0)
+    for start in range(0, len(agents), TOGETHER):
+        some = slice(start, start + TOGETHER)
+        for one, runs, of_agents, weight, area in zip(tasks, values, columns, weights, areas, strict=True):
+            assert one.task.scale is not None  # `standings` returned before
+            drawn = normalise(one.runs.means(of_agents[some]), *one.task.scale).T  # (agents, resamples)
+            draws[some] += weight * drawn
+            auc[some, 1:] += area[some, None] * drawn
+            short = np.maximum(0.0, 1.0 - runs[:, some]).T @ one.runs.weights
+            gaps[some] += short / (max(1, len(runs) - 1) * len(tasks))
+    variances = [
+        weight**2 * runs.var(axis=0, ddof=1) / len(runs)
+        for runs, weight in zip(values, weights, strict=True)
+        if len(runs) > 1
+    ]
+    together = np.concatenate(values)
+    counts = np.concatenate([one.runs.counts[:IQM_RESAMPLES].T for one in tasks]).astype(np.int16)
     return _Set(
         agents=agents,
         weights=weights,
@@ -151,17 +158,17 @@ def _collect(tasks: Sequence[PlayedTask], agents: tuple[str, ...]) -> _Set:
                 for w, one in zip(weights, tasks, strict=True)
             ]
         ),
-        values=np.concatenate([one.scores[:, one.columns_of(agents)] for one in tasks]),
-        counts=np.concatenate([one.runs.counts[:IQM_RESAMPLES].T for one in tasks]).astype(np.int16),
+        values=together,
         profile_counts=np.concatenate(
             [one.runs.counts[:PROFILE_RESAMPLES] for one in tasks], axis=1, dtype=np.float32
         ),
-        draws=draws,
-        gaps=gaps,
+        draws=draws.T,
+        iqms=iqm_draws(together, counts),
+        gaps=gaps.T,
         freedom=freedom(variances, [one.task.runs for one in tasks if one.task.runs > 1])
         if variances
         else np.full(len(agents), np.inf),
-        auc=auc,
+        auc=auc.T,
         memory=np.asarray(weights) @ memory,
     )
 
@@ -195,7 +202,7 @@ def _standing(known: Standing, tasks: Sequence[PlayedTask], data: _Set, agent: i
     bounds = ((-np.inf, 1.0), (0.0, np.inf), (-np.inf, 1.0), (-np.inf, np.inf))
     percentiles = [
         *percentile_intervals(draws),
-        *percentile_intervals(iqm_draws(values, data.counts)[:, None]),
+        *percentile_intervals(data.iqms[:, agent : agent + 1]),
     ]
     ends = [
         widen(interval, mean, float(data.freedom[agent]), *bound) if has_spread else None

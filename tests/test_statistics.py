@@ -132,6 +132,19 @@ def test_interquartile_means_are_those_of_the_drawn_runs_themselves():
     counts = np.concatenate([draw_counts(7, rng(), 40), draw_counts(5, rng(), 40)], axis=1)
     values = np.round(np.random.default_rng(5).random(12), 1)  # with ties
     expected = [stats.trim_mean(np.repeat(values, row), 0.25) for row in counts]
+    np.testing.assert_allclose(expected, iqm_draws(values[:, None], counts.T)[:, 0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("is_odd", [False, True])
+def test_iqm_draws_of_many_runs_equal_scipys_trimmed_mean(is_odd):
+    """The ends of the middle half are walked, the rest is a product; a sample of a few runs alone is walked whole."""
+    counts = np.concatenate([draw_counts(10, rng(), 60) for _ in range(40)], axis=1, dtype=np.int64)
+    values = np.round(np.random.default_rng(6).random((400, 3)), 2)
+    if is_odd:
+        counts[7] = 0
+        counts[7, values[:, 1] > 0.8] = 1
+        counts[7, 0] += 360 - counts[7].sum()
+    expected = [[stats.trim_mean(np.repeat(column, row), 0.25) for column in values.T] for row in counts]
     np.testing.assert_allclose(expected, iqm_draws(values, counts.T), rtol=1e-12)
 
 
@@ -143,9 +156,9 @@ def test_interval_of_the_iqm_equals_scipys_within_monte_carlo_error():
         method="percentile",
         rng=rng(),
     ).confidence_interval
-    draws = iqm_draws(SCORES, draw_counts(60, rng(), drawn=60).T)
+    draws = iqm_draws(SCORES[:, None], draw_counts(60, rng(), drawn=60).T)
     tolerance = 0.05 * (expected.high - expected.low)
-    (found,) = percentile_intervals(draws[:, None])
+    (found,) = percentile_intervals(draws)
     assert (expected.low, expected.high) == pytest.approx(found, abs=tolerance)
 
 
@@ -169,7 +182,10 @@ def test_nominal_95_percent_hold_at_five_seeds(statistic):
                 [draw_counts(runs, generator, 1000, drawn) for _ in range(tasks)], axis=1
             ).T
             if statistic == "iqm":
-                mean, draws = stats.trim_mean(values.ravel(), 0.25), iqm_draws(values.ravel(), counts)
+                mean, draws = (
+                    stats.trim_mean(values.ravel(), 0.25),
+                    iqm_draws(values.reshape(-1, 1), counts)[:, 0],
+                )
             else:
                 mean, draws = values.mean(), values.ravel() @ counts / (tasks * drawn)
             ends = percentile_intervals(draws[:, None])[0]
