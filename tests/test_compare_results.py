@@ -2,7 +2,9 @@
 
 import gzip
 import json
+import re
 import shlex
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,11 +12,14 @@ import pytest
 pytest.importorskip("pydantic", reason="results are checked with pydantic (memgym[cli])")
 
 from memgym.agents import AGENTS
+from memgym.baselines.budget_table import as_table, main
 from memgym.baselines.reference import EXPECTED
+from memgym.core.budgets import format_size
 from memgym.core.shards import AgentSpec, Shard, run_shard
 from memgym.core.suites import get_suite, reserved_seeds
 from memgym.leaderboard.budget_curves import area_weights
 
+ROOT = Path(__file__).parents[1]
 FILES = sorted(EXPECTED.glob("budgets_*.json"))
 NAMES = [file.stem for file in FILES]
 
@@ -57,6 +62,39 @@ def test_areas_follow_from_the_points(name: str) -> None:
                 weights = area_weights([point[at] for point in points], found["budgets"])
                 total = sum(w * s for w, s in zip(weights, scores, strict=True))
                 assert curve[area]["mean"] == pytest.approx(total, abs=2e-6)
+
+
+def shown_tables(readme: str) -> dict[str, str]:
+    return dict(re.findall(r"<!-- curves:(\w+) -->\n(.*?)\n<!-- /curves -->", readme, re.DOTALL))
+
+
+def test_readme_shows_the_committed_curves() -> None:
+    shown = shown_tables((ROOT / "README.md").read_text())
+    assert set(shown) <= set(NAMES)
+    for name, table in shown.items():
+        assert table == as_table(content(name))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_table_has_every_number_of_its_curves(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([name]) == 0
+    found, printed = content(name), capsys.readouterr().out
+    head, _, *rows = [line.strip("| ").split(" | ") for line in printed.splitlines()]
+    assert head[1 : 1 + len(found["budgets"])] == [format_size(size) for size in found["budgets"]]
+    curves = {curve["agent"]: curve for curve in found["panels"][0]["curves"]}
+    assert sorted(curves) == sorted(row[0].strip("`") for row in rows)
+    for agent, *cells in rows:
+        curve = curves[agent.strip("`")]
+        for cell, point in zip(cells, curve["points"], strict=False):
+            assert cell == f"{point['score']['mean']:.3f} ({round(point['memory_mean']):,} B)"
+        assert cells[len(curve["points"])] == f"{curve['bank_auc']['mean']:.3f}"
+    areas = [float(row[-3]) for row in rows]
+    assert areas == sorted(areas, reverse=True)
+    changed = json.loads(json.dumps(found))
+    changed["panels"][0]["curves"][0]["points"][0]["score"]["mean"] += 0.01
+    assert as_table(changed) != as_table(found), "the control"
+    block = f"<!-- curves:{name} -->\n{as_table(changed)}\n<!-- /curves -->"
+    assert shown_tables(block) == {name: as_table(changed)}
 
 
 @pytest.mark.slow
