@@ -37,6 +37,7 @@ PLAN = Plan(
     warm_up_rate=0.01,
     rollouts=12,
     episodes=8,
+    epochs=6,
 )
 
 

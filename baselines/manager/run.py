@@ -96,10 +96,10 @@ class Plan:
     oracle: float = 0.0
     warm_up_updates: int = 150
     warm_up_rate: float = 3e-3
-    rollouts: int = 40
+    rollouts: int = 60
     episodes: int = 16
     group_size: int = 8
-    epochs: int = 6
+    epochs: int = 4
     learning_rate: float = 1.5e-3
     batch: int = 32
 
