@@ -6,7 +6,10 @@ is found out while reading.
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Any
 
 from memgym.agents.bm25 import as_entry, next_number, op_nbytes
 from memgym.agents.policy_agent import PolicyAgent
@@ -23,8 +26,10 @@ NO_END = re.compile(r"(?:^\d+|\b(?:no|nr|mr|mrs|ms|dr|st|vs))\.$", re.IGNORECASE
 WORD = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*")
 SERIAL = re.compile(r"\d+[.):]\s+")
 SEEN = 2  # sentences; a word that was in fewer may be a code, a name or a slip, and tells nothing about the others
+COMMON = 8  # sentences; words that were in fewer are no pattern in which one thing after the other is told
+PAIRED = 5  # of a sentence's common words, the rarest
 NAMED = 3  # a name or a number is worth as much as a word 2 ** 3 times as rare
-MAX_WORDS = 16_384  # counted; beyond, the rarer half is forgotten
+MAX_COUNTED = 16_384  # words, and pairs of them; beyond, the rarer half is forgotten
 FOUND = 10  # entries for the reader
 
 
@@ -34,12 +39,14 @@ class _Sentence:
 
     Attributes:
         words: its plain words: neither function words, names nor numbers, nor a first word, which may be a name.
-        is_named: it has a name (a capital after the first word) or a number.
+        names: its names: words with a capital in a row, from the second word on.
+        is_named: it has a name or a number.
         subject: all up to its last function word, where a name stands there; ``""`` otherwise.
         nbytes: that it takes from the budget.
     """
 
     words: tuple[str, ...]
+    names: tuple[str, ...]
     is_named: bool
     subject: str
     nbytes: int = 0
@@ -64,14 +71,16 @@ class SentenceIdfPolicy(MemoryPolicy):
     """Stores single sentences, the most informative ones that fit; the least informative make room.
 
     A sentence is as informative as its rarest plain word is rare: the fewer sentences of the stream so far have that
-    word, in powers of two, and more so where it also names somebody or something. Among equals the newest stays. What
-    stays is judged anew with every message, so that what turns out to be said all the time goes. A sentence that says
-    something else of the same subject (the same words up to the last function word, with a name among them)
-    takes the place of the older one: the last one wins.
+    word, in powers of two, and more so where it also names somebody or something; but less the more often two of its
+    words were said of that name, since what is told in ever other values holds for a moment only. Among equals the
+    newest stays. What stays is judged anew with every message, so that what turns out to be said all the time goes. A
+    sentence that says something else of the same subject (the same words up to the last function word, with a name
+    among them) takes the place of the older one: the last one wins.
     """
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()  # sentences that a word has been in
+        self._told: Counter[tuple[str, ...]] = Counter()  # sentences with a name and two common words
         self._kept: dict[str, _Sentence] = {}  # by id, oldest first
         self._next_id = 1
 
@@ -83,8 +92,9 @@ class SentenceIdfPolicy(MemoryPolicy):
         new = [(sentence, _parse(sentence)) for sentence in sentences(message.text)]
         for _, parsed in new:
             self._counts.update(parsed.words)
-        if len(self._counts) > MAX_WORDS:
-            self._counts = Counter(dict(self._counts.most_common(MAX_WORDS // 2)))
+        for _, parsed in new:
+            self._told.update(key for keys in self._keys(parsed) for key in keys)
+        self._counts, self._told = _bounded(self._counts), _bounded(self._told)
         last = {parsed.subject: i for i, (_, parsed) in enumerate(new) if parsed.subject}
         chosen, gone = self._choose(
             [
@@ -108,9 +118,9 @@ class SentenceIdfPolicy(MemoryPolicy):
         return ReadResult(sorted(hits, key=lambda hit: -int(hit["id"][1:])))
 
     def nbytes(self) -> int:
-        """A hash and a count for each word; of each entry its words' hashes, its subject's, a flag and a size."""
-        words = sum(len(kept.words) for kept in self._kept.values())
-        return 8 + 12 * len(self._counts) + 8 * words + 24 * len(self._kept)
+        """A hash and a count for all that is counted; hashes of each entry's words, names and subject, and a size."""
+        words = sum(len(kept.words) + len(kept.names) for kept in self._kept.values())
+        return 8 + 12 * (len(self._counts) + len(self._told)) + 8 * words + 24 * len(self._kept)
 
     def _choose(
         self, new: list[tuple[int, MemoryOp, _Sentence]], left: int
@@ -146,28 +156,39 @@ class SentenceIdfPolicy(MemoryPolicy):
         rarity = (
             -(min(counts).bit_length() - 1) if counts else -max(self._counts.values(), default=1).bit_length()
         )
-        return rarity + NAMED * sentence.is_named
+        told = max((min(self._told[key] for key in keys) for keys in self._keys(sentence)), default=1)
+        return rarity + NAMED * sentence.is_named - max(0, told.bit_length() - 1)
+
+    def _keys(self, sentence: _Sentence) -> Iterator[list[tuple[str, ...]]]:
+        """For each name, the name with two common words, or with the only one."""
+        common = [word for word in sentence.words if self._counts[word] >= COMMON]
+        rarest = sorted(common, key=lambda word: (self._counts[word], word))[:PAIRED]
+        pairs = list(combinations(sorted(rarest), 2)) or [(word,) for word in rarest]
+        return ([(name, *pair) for pair in pairs] for name in sentence.names if pairs)
+
+
+def _bounded(counts: "Counter[Any]") -> "Counter[Any]":
+    return Counter(dict(counts.most_common(MAX_COUNTED // 2))) if len(counts) > MAX_COUNTED else counts
 
 
 def _parse(sentence: str) -> _Sentence:
     words: dict[str, None] = {}
-    is_named = False
+    names: list[str] = []
+    has_number, subject, in_name = False, "", False
     plain = SERIAL.sub("", sentence, count=1) if SERIAL.match(sentence) else sentence
-    subject, named_so_far = "", False
     for found in WORD.finditer(plain):
-        word = found[0]
+        word, was_in_name, in_name = found[0], in_name, False
         if word.lower() in STOP_WORDS:
-            if named_so_far:
+            if names:
                 subject = plain[: found.end()].lower()
         elif any(map(str.isdigit, word)):
-            is_named = True
-        elif found.start() == 0 and word[0].isupper():
-            continue  # a name or not: nobody knows
-        elif word[0].isupper():
-            is_named = named_so_far = True
-        else:
+            has_number = True
+        elif not word[0].isupper():
             words[word.lower()] = None
-    return _Sentence(tuple(words), is_named, subject)
+        elif found.start():  # the first word may be a name or not: nobody knows
+            in_name = True
+            names[-1:] = [f"{names[-1]} {word.lower()}"] if was_in_name else [*names[-1:], word.lower()]
+    return _Sentence(tuple(words), tuple(names), bool(names) or has_number, subject)
 
 
 def sentence_idf() -> PolicyAgent:

@@ -111,7 +111,7 @@ def test_what_is_counted_is_bounded_and_told(monkeypatch: pytest.MonkeyPatch) ->
     store = MemoryStore(MemoryEngine(0), policy)
     store.add("alpha beta.")
     assert policy.nbytes() == 8 + 2 * 12
-    monkeypatch.setattr("memgym.agents.sentence_idf.MAX_WORDS", 40)
+    monkeypatch.setattr("memgym.agents.sentence_idf.MAX_COUNTED", 40)
     for i in range(30):
         store.add(
             f"alpha beta gamma{'abcdefghijklmnopqrstuvwxyzabcd'[i]} delta{'qwertyuiopasdfghjklzxcvbnmqwer'[i]}."
@@ -122,6 +122,16 @@ def test_what_is_counted_is_bounded_and_told(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_it_keeps_the_laws_of_memories() -> None:
     check_policy(SentenceIdfPolicy, budgets=(None, 600))
+
+
+def test_what_is_told_of_one_thing_again_and_again_is_worth_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Codes of the Bracken depot come all the time, that of the Larkspur depot once."""
+    once = "Anyone at Larkspur depot has the code bda-1."
+    often = [f"The code at Bracken depot, says number {i}, is x-{i}." for i in range(40)]
+    chunks = [" ".join(often[:20]), f"{once} {often[20]}", " ".join(often[21:])]
+    assert once in told(*chunks, budget=200)
+    monkeypatch.setattr(SentenceIdfPolicy, "_keys", lambda self, sentence: [])
+    assert once not in told(*chunks, budget=200)
 
 
 # ---------------------------------------------------------------------- what it is worth
