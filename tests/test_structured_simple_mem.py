@@ -107,6 +107,20 @@ def test_fragments_become_one_unit_with_all_attributes() -> None:
     assert unit.version == 3
 
 
+@pytest.mark.parametrize("room", [0, 40])
+def test_a_unit_that_makes_room_for_the_one_it_joins_is_gone(room: int) -> None:
+    """Apart at first, so that two units join at once, and the older one grows."""
+    apart = store_of(*COFFEE[:2], consolidation=False)
+    policy = SimpleMemPolicy(RulesLLM(), HashingEmbedder(256), consolidation=False)
+    store = MemoryStore(MemoryEngine(apart.engine.nbytes + room), policy)
+    for text in COFFEE[:2]:
+        store.add(text, speaker="Dana", time=DAY)
+    policy.consolidation = True
+    store.add(COFFEE[2], speaker="Dana", time=DAY)
+    assert [entry.id for entry in units(store)] == ["m1"]
+    assert "without sugar" in units(store)[0].text
+
+
 def test_requests_that_nothing_is_known_of_are_kept_as_they_are() -> None:
     asked = ("I want you to forget my hobby, please.", "I want you to forget my pet, please.")
     assert ABSTRACT_CLUSTER.rule is not None

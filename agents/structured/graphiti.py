@@ -155,7 +155,8 @@ class GraphitiPolicy(MemoryPolicy):
         since = _since(triple.fact, message.time)
         if triple.ended and contradicted:  # the facts that it ends tell of it
             for number in contradicted:
-                self._end(number, since, 0)
+                if number in ledger:  # it may have gone to make room
+                    self._end(number, since, 0)
             return
         if found.duplicate and not contradicted:
             return

@@ -127,7 +127,8 @@ class SimpleMemPolicy(MemoryPolicy):
                 cluster[0], prefix + made, merged, index=made, evict=oldest_first
             ):
                 for number in cluster[1:]:
-                    ledger.delete(number)
+                    if number in ledger:  # it may have gone to make room
+                        ledger.delete(number)
                 return
         index = " ".join([undated(unit.restatement), *unit.keywords])
         number = ledger.add(prefix + unit.restatement, attrs, index=index, evict=oldest_first)

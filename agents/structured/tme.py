@@ -121,7 +121,7 @@ class TaskMemoryPolicy(MemoryPolicy):
             parent = self._add(intent.under, 0, "", message, stated=True)
         made = self._add(intent.title, parent or 0, intent.value, message) if intent.title else parent
         for title in intent.steps:
-            if made is not None:
+            if made is not None and made in self.ledger:
                 self._add(title, made, "", message)
         self._last = made or self._last
 
@@ -150,9 +150,7 @@ class TaskMemoryPolicy(MemoryPolicy):
         if message.time:
             changed["time"] = message.time
         if self._update(number, value, changed):
-            for other in self._dependents(number, self._needed_by()):
-                if self._values[other]:
-                    self._update(other, self._values[other], {"stale": True})
+            self._mark_stale(number)
 
     def _undo(self, number: int, count: int) -> None:
         """Take back the last `count` changes of a task's tree; with 0, all since its step last had another value."""
@@ -167,9 +165,13 @@ class TaskMemoryPolicy(MemoryPolicy):
             before, (stamp, value, time) = history[:-1], history[-1]
             attrs = {"changed": stamp, "history": before, "stale": False}
             self._update(last, value, attrs | ({"time": time} if time else {}))
-            for other in self._dependents(last, self._needed_by()):
-                if self._values[other]:
-                    self._update(other, self._values[other], {"stale": True})
+            self._mark_stale(last)
+
+    def _mark_stale(self, number: int) -> None:
+        """What depends on a task has to be chosen again."""
+        for other in self._dependents(number, self._needed_by()):
+            if other in self.ledger and self._values[other]:  # it may have gone to make room
+                self._update(other, self._values[other], {"stale": True})
 
     def depend(self, number: int, on: int) -> None:
         """Draw an edge.
