@@ -65,13 +65,13 @@ def average_text(value: float) -> str:
 def seconds_text(value: float | None) -> str:
     """Seconds with about two digits.
 
-    >>> seconds_text(0.00123), seconds_text(1.5), seconds_text(None)
-    ('1.2 ms', '1.5 s', '–')
+    >>> seconds_text(0.00123), seconds_text(0.857), seconds_text(1.5), seconds_text(None)
+    ('1.2 ms', '857 ms', '1.5 s', '–')
     """
     if value is None:
         return "–"
     if value < 1:
-        return f"{1000 * value:.2g} ms"
+        return f"{1000 * value:.2g} ms" if value < 0.0995 else f"{1000 * value:.0f} ms"  # never 8.6e+02
     return f"{value:.1f} s"
 
 
