@@ -16,7 +16,9 @@ pytest.importorskip("matplotlib", reason="the figure of budgets needs matplotlib
 
 from memgym.cli.main import app
 from memgym.core.budgets import format_size, parse_budgets, parse_size, with_budget_only
+from memgym.core.result import read_bundle
 from memgym.core.suites import get_suite
+from memgym.core.verify import verify
 from memgym.errors import MemgymError, ResultInvalid, UnknownName
 from memgym.leaderboard.budget_curves import area_weights, budget_curves
 from memgym.leaderboard.budget_report import area_rows, draw_curves, point_rows
@@ -174,6 +176,14 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def folders(out: Path) -> dict[int, list[Path]]:
     return {parse_size(f.name): sorted(f.iterdir()) for f in out.iterdir() if f.is_dir()}
+
+
+def test_results_are_verified_though_most_tasks_are_left_out(played: Path) -> None:
+    for folder in (folder for of_size in folders(played).values() for folder in of_size):
+        header = read_bundle(folder).header
+        reasons = {row["task"]: row["reason"] for row in header["skipped"]}
+        assert set(reasons) == {task.name for task in get_suite("dialogue").tasks} - {"dialogue-1k"}
+        verify(folder)
 
 
 def test_files_say_what_the_table_says(played: Path) -> None:

@@ -1,7 +1,7 @@
 """``memgym compare``: agents over several budgets of memory."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -75,9 +75,8 @@ def compare(
     """
     try:
         sizes = parse_budgets(budgets)
-        base, left_out = with_budget_only(
-            get_suite(suite), [name for name in (tasks or "").split(",") if name]
-        )
+        whole = get_suite(suite)
+        base, left_out = with_budget_only(whole, [name for name in (tasks or "").split(",") if name])
         sized = {size: base.resized(episodes, seeds, size) for size in sizes}
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
@@ -89,7 +88,9 @@ def compare(
     left_out |= _check_playable(playable)
     for name, reason in left_out.items():
         console.print(f"[yellow]left out[/yellow] {name}: {reason}", highlight=False)
-    plans = {size: _at_budget(playable, sized[size], size, out) for size in sizes}
+    unwanted = {task.name: "not among the tasks compared" for task in whole.tasks}
+    skipped = unwanted | left_out
+    plans = {size: _at_budget(playable, sized[size], skipped, out / format_size(size)) for size in sizes}
     with resumable(console):
         folders = _play(plans, player)
     curves = load_object("memgym.leaderboard.budget_curves:budget_curves")(folders)
@@ -129,14 +130,24 @@ def _check_playable(plans: Sequence[core.Plan]) -> dict[str, str]:
     return missing
 
 
-def _at_budget(plans: Sequence[core.Plan], suite: Suite, size: int, out: Path) -> list[core.Plan]:
-    """The plans again, at one budget: which tasks an agent can play does not depend on it."""
+def _at_budget(
+    plans: Sequence[core.Plan], suite: Suite, reasons: Mapping[str, str], out: Path
+) -> list[core.Plan]:
+    """The plans again, at one budget: which tasks an agent can play does not depend on it.
+
+    Args:
+        plans: at the budgets of the suite itself.
+        suite: at this budget.
+        reasons: for every task of the whole suite, why it would be left out.
+        out: folder of the results.
+    """
     found = []
     for one in plans:
         names = {task.name for task in one.tasks}
         tasks = tuple(task for task in suite.tasks if task.name in names)
-        folder = out / format_size(size) / one.card["name"]
-        found.append(replace(one, suite=suite, tasks=tasks, folder=folder))
+        skipped = tuple({"task": name, "reason": why} for name, why in reasons.items() if name not in names)
+        folder = out / one.card["name"]
+        found.append(replace(one, suite=suite, tasks=tasks, skipped=skipped, folder=folder))
     return found
 
 
