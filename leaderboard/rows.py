@@ -104,7 +104,7 @@ class Rows:
         ]
         if replays:
             path = replays.get(task.name)
-            cells.append(f'<td><a href="../replays/{path}">watch</a></td>' if path else "<td>–</td>")
+            cells.append(f'<td><a href="../replays/{escape(path)}">watch</a></td>' if path else "<td>–</td>")
         return Markup("".join([*cells, "</tr>"]))
 
 
