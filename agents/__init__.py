@@ -14,7 +14,7 @@ from memgym.registry import Registry
 if TYPE_CHECKING:
     from memgym.agents.ppo import MemoryPPO
 
-__all__ = ["AGENTS", "MemoryPPO", "make_agent"]
+__all__ = ["AGENTS", "MemoryPPO", "make_agent", "maker_of"]
 
 AGENTS = Registry(
     "agent",
@@ -64,11 +64,17 @@ def make_agent(name: str, **config: Any) -> Any:
         DependencyMissing: the agent needs an extra that is not installed.
         WeightsInvalid: a file that is missing or damaged.
     """
+    maker, arguments = maker_of(name)
+    return AGENTS.resolve(maker)(**arguments, **config)
+
+
+def maker_of(name: str) -> tuple[str, dict[str, Any]]:
+    """What makes an agent, by registered name or ``"module:attr"``, and its arguments where the name is of a file."""
     if name.endswith(".safetensors"):
-        name, config = "memgym.agents.ppo:load_agent", {"weights": name, **config}
-    elif name.endswith("manager.json"):
-        name, config = "memgym.agents.llm.saved:saved_manager", {"folder": str(Path(name).parent), **config}
-    return AGENTS.resolve(name)(**config)
+        return "memgym.agents.ppo:load_agent", {"weights": name}
+    if name.endswith("manager.json"):
+        return "memgym.agents.llm.saved:saved_manager", {"folder": str(Path(name).parent)}
+    return name, {}
 
 
 def __getattr__(name: str) -> Any:

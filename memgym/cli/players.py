@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from memgym.core.evaluate import AgentSpec
+from memgym.registry import load_object
 
 __all__ = [
     "AgentsOption",
@@ -46,15 +47,8 @@ def read_agents(parts: Sequence[str]) -> list[AgentSpec]:
     names = dict.fromkeys(name for part in parts for name in part.split(",") if name)
     if not names:
         raise typer.BadParameter("--agents names one agent at least.")
-    return [_spec(name) for name in names]
-
-
-def _spec(name: str) -> AgentSpec:
-    if name.endswith(".safetensors"):
-        return AgentSpec("memgym.agents.ppo:load_agent", {"weights": name})
-    if name.endswith("manager.json"):
-        return AgentSpec("memgym.agents.llm.saved:saved_manager", {"folder": str(Path(name).parent)})
-    return AgentSpec(name)
+    maker_of = load_object("memgym.agents:maker_of")
+    return [AgentSpec(*maker_of(name)) for name in names]
 
 
 @contextmanager
