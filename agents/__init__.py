@@ -72,8 +72,9 @@ def maker_of(name: str) -> tuple[str, dict[str, Any]]:
     """What makes an agent, by registered name or ``"module:attr"``, and its arguments where the name is of a file."""
     if name.endswith(".safetensors"):
         return "memgym.agents.ppo:load_agent", {"weights": name}
-    if name.endswith("manager.json"):
-        return "memgym.agents.llm.saved:saved_manager", {"folder": str(Path(name).parent)}
+    path = Path(name)
+    if path.name == "manager.json":
+        return "memgym.agents.llm.saved:saved_manager", {"folder": str(path.parent)}
     return name, {}
 
 

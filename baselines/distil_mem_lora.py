@@ -12,8 +12,9 @@ comes of it is ``make_agent("mem-lora", llm="local:FOLDER/base", adapters={...})
 
 An interrupted run goes on where it stopped when the same command is given again.
 
-What is not reached yet: in an earlier run, before made-up words kept what a reader reads by, after three CPU minutes (``--dialogues 200 --base-updates 300 --updates 120``) each adapter
-of the tiny model foretells its own step better than the others do, and no whole answer is the teacher's.
+What is not reached yet: in an earlier run, before made-up words kept what a reader reads by, three CPU minutes
+(``--dialogues 200 --base-updates 300 --updates 120``) let each adapter of the tiny model foretell its own step better
+than the others do, and no whole answer was the teacher's.
 """
 
 import argparse

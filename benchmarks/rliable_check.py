@@ -87,7 +87,7 @@ def environment(folder: Path) -> Path:
     python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
     if not python.is_file():
         venv.create(folder, with_pip=True)
-    have = subprocess.run([python, "-c", "import rliable.library"], capture_output=True)
+    have = subprocess.run([python, "-c", "from rliable import library"], capture_output=True)
     if have.returncode:
         subprocess.run([python, "-m", "pip", "install", "-q", "--no-deps", PINS[0]], check=True)
         needs = ("seaborn==0.13.2", "statsmodels==0.14.4", "property-cached==1.6.4")

@@ -133,8 +133,9 @@ def improvement(tasks: list[Floats]) -> Improvement:
     for scores in tasks:
         runs = len(scores)
         wins, level_of = _wins_by_level(scores)
-        for start in range(0, len(first), max(1, BLOCK_CELLS // runs)):
-            pairs = slice(start, start + max(1, BLOCK_CELLS // runs))
+        block = max(1, BLOCK_CELLS // runs)
+        for start in range(0, len(first), block):
+            pairs = slice(start, start + block)
             one, other = first[pairs, None], second[pairs, None]
             mine = wins[other, level_of[first[pairs]]] / (2 * runs)  # (pairs, runs), of the first's runs
             theirs = 1 - wins[one, level_of[second[pairs]]] / (2 * runs)  # over the second's runs

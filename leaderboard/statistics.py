@@ -138,9 +138,8 @@ def iqm_draws(values: ArrayLike, counts: ArrayLike) -> Floats:
     if ends[0][1] >= ends[1][0]:
         ends = [(0, runs)]
     sums = np.zeros((columns, counts.shape[1]))
-    drawn = np.zeros(
-        (len(ends), *sums.shape), dtype=np.float32
-    )  # of the runs before each end, and after the last
+    # draws of the runs before the first end, and of those between the two
+    drawn = np.zeros((len(ends), *sums.shape), dtype=np.float32)
     if len(ends) > 1:
         rank = np.argsort(order, axis=0)
         before, between = rank < ends[0][0], (rank >= ends[0][1]) & (rank < ends[1][0])
@@ -174,10 +173,8 @@ def _walk(
     None where a sample has draws of that kind outside of the first and the last stretch.
     """
     upto = np.zeros(counts.shape[1], dtype=np.int64 if high > 30_000 else np.int16)
-    lows, highs = (
-        np.full_like(upto, low),
-        np.full_like(upto, high),
-    )  # numpy is slow with a number in their place
+    # numpy is slow with a number in their place
+    lows, highs = np.full_like(upto, low), np.full_like(upto, high)
     taken, before, part = np.empty_like(upto), np.empty_like(upto), np.empty(counts.shape[1])
     out = np.zeros(counts.shape[1])
     for (first, last), skipped, bounds in zip(ends, drawn, ((0, low), (low, high))[: len(ends)], strict=True):

@@ -20,6 +20,7 @@ from typing import Any
 from memgym.agents.llm.manager import Decision, MemoryManager, Shown
 from memgym.baselines.manager.dialogues import Bank, Dialogue, Source
 from memgym.baselines.manager.network import Row
+from memgym.baselines.manager.warm_up import drawn_operation, possible_kinds
 from memgym.memory import MemoryOp
 from memgym.rng import CounterRNG
 
@@ -137,19 +138,8 @@ def play(
 def _tried(moment: Shown, count: int, rng: CounterRNG) -> list[MemoryOp]:
     """Operations of each possible kind, in turn; ids are drawn."""
     ids = [id for id, _ in moment.memory]
-    kinds = ("add", "noop", "update", "delete") if ids else ("add", "noop")
-    tried = []
-    for number in range(count):
-        kind = kinds[number % len(kinds)]
-        if kind == "add":
-            tried.append(MemoryOp.add(moment.text))
-        elif kind == "noop":
-            tried.append(MemoryOp.noop())
-        elif kind == "update":
-            tried.append(MemoryOp.update(rng.choice(ids), moment.text))
-        else:
-            tried.append(MemoryOp.delete(rng.choice(ids)))
-    return tried
+    kinds = possible_kinds(ids)
+    return [drawn_operation(kinds[number % len(kinds)], moment.text, ids, rng) for number in range(count)]
 
 
 def sample_trajectories(

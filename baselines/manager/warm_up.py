@@ -19,7 +19,14 @@ from memgym.core.arguments import check_integer, check_number
 from memgym.memory import MemoryOp
 from memgym.rng import CounterRNG
 
-__all__ = ["Teacher", "demonstrations", "draw_dialogue", "imitation_loss"]
+__all__ = [
+    "Teacher",
+    "demonstrations",
+    "draw_dialogue",
+    "drawn_operation",
+    "imitation_loss",
+    "possible_kinds",
+]
 
 VARIED = 0.75  # of the dialogues are
 
@@ -44,19 +51,27 @@ class Teacher:
         """What to do."""
         ids = [id for id, _ in bank.shown(turn).memory]
         if rng.random() < self.random:
-            kinds = ["add", "noop", *(["update", "delete"] if ids else [])]
-            kind = rng.choice(kinds)
-            if kind == "update":
-                return MemoryOp.update(rng.choice(ids), turn.text)
-            if kind == "delete":
-                return MemoryOp.delete(rng.choice(ids))
-            return MemoryOp.add(turn.text) if kind == "add" else MemoryOp.noop()
+            return drawn_operation(rng.choice(possible_kinds(ids)), turn.text, ids, rng)
         if rng.random() < self.oracle:
             op = right_operation(turn, bank)
             if not op.id or op.id in ids:
                 return op
             return MemoryOp.add(turn.text) if op.text else MemoryOp.noop()
         return MemoryOp.add(turn.text)
+
+
+def possible_kinds(ids: Sequence[str]) -> list[str]:
+    """Kinds of operation where the bank shows these entries."""
+    return ["add", "noop", *(["update", "delete"] if ids else [])]
+
+
+def drawn_operation(kind: str, text: str, ids: Sequence[str], rng: CounterRNG) -> MemoryOp:
+    """An operation of a kind with the turn as it stands, on an entry that is drawn."""
+    if kind == "update":
+        return MemoryOp.update(rng.choice(ids), text)
+    if kind == "delete":
+        return MemoryOp.delete(rng.choice(ids))
+    return MemoryOp.add(text) if kind == "add" else MemoryOp.noop()
 
 
 def draw_dialogue(source: Source, seed: int, episode: int) -> Dialogue:

@@ -19,9 +19,8 @@ from memgym.rng import CounterRNG
 __all__ = ["check_engine", "check_policy", "random_messages", "random_ops"]
 
 VIEWS = ("lexical", "recency")
-HANDLE = re.compile(
-    r" #h[0-9]+$"
-)  # by which a policy finds an entry again; counts up with all entries of a bank
+# by which a policy finds an entry again; counts up with all entries of a bank
+HANDLE = re.compile(r" #h[0-9]+$")
 WORDS = (
     "oslo rome cello tea coffee maya jonas moved likes works sister garden kayak bremen piano winter".split()
 )
