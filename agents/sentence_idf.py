@@ -129,11 +129,13 @@ class SentenceIdfPolicy(MemoryPolicy):
         chosen: list[tuple[int, MemoryOp, _Sentence]] = []
         gone: list[str] = []
         by_subject = {kept.subject: id for id, kept in self._kept.items() if kept.subject}
-        worth = {id: self._worth(kept) for id, kept in self._kept.items()}
+        most = max(self._counts.values(), default=1)
+        worth = {id: self._worth(kept, most) for id, kept in self._kept.items()}
         victims = sorted(self._kept, key=worth.__getitem__)  # of equals the oldest first
         id = f"m{self._next_id + len(new)}"  # as long as the longest of theirs
-        for i, op, parsed in sorted(new, key=lambda one: (self._worth(one[2]), one[0]), reverse=True):
-            need, own = op_nbytes(op, id), self._worth(parsed)
+        judged = [(self._worth(parsed, most), i, op, parsed) for i, op, parsed in new]
+        for own, i, op, parsed in sorted(judged, key=lambda one: one[:2], reverse=True):
+            need = op_nbytes(op, id)
             older = by_subject.get(parsed.subject)
             out = [older] if older in victims else []
             room = left + sum(self._kept[one].nbytes for one in out)
@@ -150,12 +152,11 @@ class SentenceIdfPolicy(MemoryPolicy):
                 left = room - need
         return sorted(chosen, key=lambda one: one[0]), gone
 
-    def _worth(self, sentence: _Sentence) -> int:
+    def _worth(self, sentence: _Sentence, most: int) -> int:
+        """How informative a sentence is; `most` is the count of the commonest word."""
         counts = [count for word in sentence.words if (count := self._counts[word]) >= SEEN]
         # powers of two: which of two words that are in about as many sentences is rarer is chance
-        rarity = (
-            -(min(counts).bit_length() - 1) if counts else -max(self._counts.values(), default=1).bit_length()
-        )
+        rarity = -(min(counts).bit_length() - 1) if counts else -most.bit_length()
         told = max((min(self._told[key] for key in keys) for keys in self._keys(sentence)), default=1)
         return rarity + NAMED * sentence.is_named - max(0, told.bit_length() - 1)
 

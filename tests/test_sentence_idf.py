@@ -34,7 +34,7 @@ def kept_whole(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def blind(monkeypatch: pytest.MonkeyPatch) -> None:
     """The control: every sentence is worth the same, so that the newest stay."""
-    monkeypatch.setattr(SentenceIdfPolicy, "_worth", lambda self, sentence: 0)
+    monkeypatch.setattr(SentenceIdfPolicy, "_worth", lambda self, sentence, most: 0)
 
 
 def played(count: int = 3, **kwargs: Any) -> tuple[float, float]:
@@ -130,7 +130,7 @@ def test_what_is_told_of_one_thing_again_and_again_is_worth_less(monkeypatch: py
     often = [f"The code at Bracken depot, says number {i}, is x-{i}." for i in range(40)]
     chunks = [" ".join(often[:20]), f"{once} {often[20]}", " ".join(often[21:])]
     assert once in told(*chunks, budget=200)
-    monkeypatch.setattr(SentenceIdfPolicy, "_keys", lambda self, sentence: [])
+    monkeypatch.setattr(SentenceIdfPolicy, "_keys", lambda self, sentence, most: [])
     assert once not in told(*chunks, budget=200)
 
 
