@@ -100,6 +100,18 @@ def test_the_command_builds_twice_and_replays_once(
     assert "3 replayed." in out.stdout
 
 
+def test_what_was_verified_by_hand_is_not_replayed_for_a_page(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEMGYM_CACHE", str(tmp_path / "cache"))
+    words = ["verify", str(results), "--workers", "1"]
+    for _ in range(2):  # who asks for a replay gets one
+        out = CliRunner().invoke(app, words)
+        assert out.stdout.count("episodes replayed") == 3, out.output
+    out = CliRunner().invoke(app, ["leaderboard", "build", str(results), "--out", str(tmp_path / "page")])
+    assert "0 replayed, 3 verified here before." in out.stdout
+
+
 def test_gzip_is_not_unpacked_for_what_is_known(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

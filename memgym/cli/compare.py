@@ -95,7 +95,7 @@ def compare(
         folders = _play(plans, player)
     curves = load_object("memgym.leaderboard.budget_curves:budget_curves")(folders)
     command = {
-        "--agents": ",".join(spec.name for spec in specs),
+        "--agents": ",".join(agents),
         "--suite": suite,
         "--tasks": tasks,
         "--budgets": ",".join(map(format_size, sizes)),

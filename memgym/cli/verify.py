@@ -10,9 +10,8 @@ from rich.markup import escape
 from memgym.cli.engine import AddressOption, EngineOption, WorkersOption, read_engine
 from memgym.cli.progress import progress
 from memgym.cli.rerun import play_again
-from memgym.core import verify as core
 from memgym.core.result import find_bundles
-from memgym.core.verified import note_rerun
+from memgym.core.verified import note_rerun, verify_and_note
 from memgym.datasets.base import cache_dir
 from memgym.errors import MemgymError, ResultError
 
@@ -31,7 +30,7 @@ def verify(
     """Replay every action of a result and compare every number; exit with 1 unless all of it is verified.
 
     A replay shows that the numbers follow from the actions, a rerun that the agent chooses these actions. Pages that
-    this machine builds later show which results were rerun.
+    this machine builds later do not replay again what was verified, and show what was rerun.
 
     [dim]Examples:[/dim]
 
@@ -42,19 +41,21 @@ def verify(
         memgym verify results --rerun
     """
     player = read_engine(engine, workers, address)
-    bundles = find_bundles(folder)
+    bundles, kept = find_bundles(folder), cache_dir() / "leaderboard"
     console = Console()
     failed = 0
     for path in bundles:
         try:
             with progress(f"verifying {path.name}") as report:
-                bundle = core.verify(path, lambda done, total, report=report: report(done, total, ""), player)
+                bundle = verify_and_note(
+                    path, kept, lambda done, total, report=report: report(done, total, ""), player
+                )
             if rerun:
                 with progress(f"playing {path.name} again") as report:
                     play_again(
                         bundle, player, lambda shard, done, total, report=report: report(done, total, "")
                     )
-                note_rerun(path, cache_dir() / "leaderboard")
+                note_rerun(path, kept)
         except ResultError as error:
             failed += 1
             console.print(f"[red]refused[/red]   {escape(str(path))}: {escape(str(error))}", soft_wrap=True)
