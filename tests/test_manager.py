@@ -212,6 +212,19 @@ def test_made_up_words_change_no_truth(source: Source) -> None:
     assert sum(right) / len(right) > 0.9  # the reader finds what the questions ask for
 
 
+def test_no_word_of_a_request_is_always_there(source: Source) -> None:
+    """Who has learned a request's one word by heart does not know it in other words."""
+    requests = [
+        frozenset(turn.said.lower().split())
+        for episode in range(60)
+        for turn in varied(source.dialogue(3, episode), CounterRNG(episode)).turns
+        if turn.situation == "forget request"
+    ]
+    assert len(requests) > 20
+    assert any("forget" in words for words in requests)
+    assert not frozenset.intersection(*requests)
+
+
 @pytest.mark.parametrize(("memory_budget", "is_dear"), [(ENV["memory_budget"], True), (None, False)])
 def test_small_talk_costs_answers_where_bytes_are_few(memory_budget: int | None, is_dear: bool) -> None:
     source = Source({**ENV, "memory_budget": memory_budget})

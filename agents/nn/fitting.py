@@ -86,7 +86,7 @@ def minimise(
         The loss of every update, float32, shape (num_updates,).
 
     Raises:
-        FloatingPointError: the loss is not finite any more; the message says since when.
+        FloatingPointError: the loss or its gradient is not finite any more; the message says since when.
         ValueError: an argument outside its range, or the checkpoint is of another run, or none.
     """
     check_integer("num_updates", num_updates, 1, 1 << 40)
@@ -123,7 +123,9 @@ def minimise(
             if not torch.isfinite(losses[u]):
                 raise FloatingPointError(f"the loss of update {u} is {losses[u].item()}.")
             value.backward()
-            nn.utils.clip_grad_norm_(parameters, clip)
+            norm = nn.utils.clip_grad_norm_(parameters, clip)
+            if not torch.isfinite(norm):
+                raise FloatingPointError(f"the gradient of update {u} is not finite.")
             optimizer.step()
             done = u + 1
             if checkpoint is not None and (done % checkpoint_every == 0 or done == num_updates):

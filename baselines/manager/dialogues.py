@@ -25,7 +25,7 @@ __all__ = ["SITUATIONS", "Asked", "Bank", "Dialogue", "Source", "Turn", "right_o
 
 SITUATIONS = ("new fact", "changed fact", "forget request", "small talk")
 MOST_LOST = 0.5  # share of a turn's words that `varied` may replace, those it keeps aside; of small talk all
-REQUEST = "forget"  # in each request of the training split
+FUNCTION_WORDS = sorted(STOP_WORDS)
 WORD = re.compile(r"\w+")
 MOST_ENGINES = 256
 CONSONANTS, VOWELS = "bdfgklmnprstvz", "aeiou"
@@ -176,14 +176,14 @@ def right_operation(turn: Turn, bank: Bank) -> MemoryOp:
 
 
 def varied(dialogue: Dialogue, rng: CounterRNG) -> Dialogue:
-    """The same dialogue with made-up words: for its people, the last word of each value, and some of the words
-    said.
+    """The same dialogue with other words: for its people, the last word of each value, and some of the words said.
 
     A training split has few names and wordings, and a model could learn them by heart instead of what all have in
-    common. Function words and what the questions ask by stay, since the reader finds answers by them, and so does the
-    word that makes a request of a request: what is true of the dialogue stays true.
+    common. In the place of a function word comes another one, in some dialogues more often than in others, and a
+    made-up word for any other. What the questions ask by stays, since the reader finds answers by it: what is true
+    of the dialogue stays true.
     """
-    share = rng.random()
+    share, of_function_words = rng.random(), rng.random()
     names: dict[str, str] = {}
     for old in (
         *(turn.speaker for turn in dialogue.turns),
@@ -197,17 +197,22 @@ def varied(dialogue: Dialogue, rng: CounterRNG) -> Dialogue:
         return text
 
     asked = frozenset[str]().union(*(stems(one.text) for one in dialogue.asked))
-    kept = STOP_WORDS.union(
-        [REQUEST], *(WORD.findall(new(" ".join(fact)).lower()) for fact in dialogue.facts)
-    )
+    told = frozenset(word for fact in dialogue.facts for word in WORD.findall(new(" ".join(fact)).lower()))
 
     def said(turn: Turn) -> str:
         lost = share * (1 if turn.situation == "small talk" else MOST_LOST)
 
         def lose(found: re.Match[str]) -> str:
-            word = found[0]
-            stays = word.lower() in kept or stem(word.lower()) in asked or rng.random() >= lost
-            return word if stays else _word(rng, word[0].isupper())
+            word, plain, has_capital = found[0], found[0].lower(), found[0][0].isupper()
+            is_function_word = plain in STOP_WORDS
+            if plain in told or stem(plain) in asked:
+                return word
+            if rng.random() >= lost * (of_function_words if is_function_word else 1):
+                return word
+            if not is_function_word:
+                return _word(rng, has_capital)
+            other = rng.choice(FUNCTION_WORDS)
+            return other.capitalize() if has_capital else other
 
         return WORD.sub(lose, new(turn.said))
 

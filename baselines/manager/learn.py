@@ -25,6 +25,7 @@ CLIP_LOW, CLIP_HIGH = (
     0.2,
     4.0,
 )  # of the ratio of probabilities: what is rare may become frequent (DAPO, 2503.14476)
+MOST_LOG_RATIO = 20.0  # keeps the loss of what was next to impossible when it was tried finite
 GAE_LAMBDA = 0.95
 VALUE_WEIGHT = 0.5
 ENTROPY_WEIGHT = 0.02  # keeps operations alive that have not been worth something yet
@@ -76,7 +77,7 @@ def clipped_loss(logprobs: Tensor, before: Tensor, advantages: Tensor) -> Tensor
         before: when they were sampled.
         advantages: of the operation that a token belongs to.
     """
-    ratio = (logprobs - before).exp()
+    ratio = (logprobs - before).clamp(max=MOST_LOG_RATIO).exp()
     return -torch.min(ratio * advantages, ratio.clamp(1 - CLIP_LOW, 1 + CLIP_HIGH) * advantages)
 
 

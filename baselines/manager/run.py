@@ -96,7 +96,7 @@ class Plan:
     oracle: float = 0.0
     warm_up_updates: int = 150
     warm_up_rate: float = 3e-3
-    rollouts: int = 60
+    rollouts: int = 200
     episodes: int = 16
     group_size: int = 8
     epochs: int = 4
