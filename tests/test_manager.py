@@ -1,7 +1,8 @@
 """Memory managers: one way to read a reply, honest banks, credit laws, runs that go on as if nothing had happened."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ pytest.importorskip("transformers", reason="needs transformers: pip install 'mem
 
 from memgym.agents.llm.manager import Decision, MemoryManager, Shown, read_operation, show  # noqa: E402
 from memgym.baselines.manager import run as run_module  # noqa: E402
-from memgym.baselines.manager.dialogues import Bank, Source, right_operation, varied  # noqa: E402
+from memgym.baselines.manager.dialogues import Bank, Dialogue, Source, right_operation, varied  # noqa: E402
 from memgym.baselines.manager.learn import GRPOLoss, PPOLoss, gae, group_advantages  # noqa: E402
 from memgym.baselines.manager.measure import measure, measure_baselines  # noqa: E402
 from memgym.baselines.manager.network import Row, score_replies  # noqa: E402
@@ -241,15 +242,39 @@ def test_small_talk_costs_answers_where_bytes_are_few(memory_budget: int | None,
     assert (kept < measure_baselines(source, dialogues)["oracle"] - 0.1) is is_dear
 
 
-def test_no_made_up_word_is_one_of_the_test_split() -> None:
-    """They are a consonant and a vowel in turn, seven letters long."""
-    words = [
+def test_words_that_come_in_others_places_are_of_the_training_split(source: Source) -> None:
+    """Or function words, or made up of two of its words, which is a word of the test split by chance."""
+    held_out = [
         *lexicon("test")["names"],
         *(v for slot in lexicon("test").slots for v in lexicon("test")["slots"][slot]["values"]),
     ]
-    shape = [c.lower() in "aeiou" for c in "bababab"]
-    parts = [part for word in words for part in word.split()]
-    assert not [part for part in parts if [c.lower() in "aeiou" for c in part] == shape]
+    parts = {part.lower() for word in held_out for part in word.split()} - {"a"}
+    said = [
+        word.lower()
+        for episode in range(100)
+        for turn in varied(source.dialogue(4, episode), CounterRNG(episode)).turns
+        for word in (*turn.speaker.split(), *turn.said.split())
+    ]
+    assert len(said) > 3000
+    assert sum(word in parts for word in said) / len(said) < 0.001
+
+
+def test_whatever_a_tokenizer_has_is_somewhere_in_training(source: Source) -> None:
+    """Pieces that stand nowhere in training keep the embeddings that they began with."""
+    manager = run_module.make_manager(Plan("local"), 0)
+
+    def tokens(dialogues: Iterable[Dialogue]) -> Counter[int]:
+        texts = [turn.text for dialogue in dialogues for turn in dialogue.turns]
+        return Counter(id for ids in manager.tokenizer(texts)["input_ids"] for id in ids)
+
+    test = Source({**ENV, "split": "test"})
+    met = tokens(test.dialogue(5, episode) for episode in range(30))
+    plain = [source.dialogue(5, episode) for episode in range(300)]
+    unknown = [
+        sum(times for id, times in met.items() if id not in seen) / met.total()
+        for seen in (tokens(plain), tokens(varied(one, CounterRNG(i)) for i, one in enumerate(plain)))
+    ]
+    assert unknown[1] < 0.01 < 0.03 < unknown[0]
 
 
 def test_questions_come_last() -> None:

@@ -7,8 +7,9 @@ give (`tests/test_manager.py` compares them).
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple
 
 from memgym.agents.llm.manager import Shown, show
@@ -20,15 +21,18 @@ from memgym.readers import make_reader
 from memgym.rng import CounterRNG
 from memgym.scoring import score_answer
 from memgym.stream import Question
+from memgym.worlds.dialogue import lexicon
 
 __all__ = ["SITUATIONS", "Asked", "Bank", "Dialogue", "Source", "Turn", "right_operation", "varied"]
 
 SITUATIONS = ("new fact", "changed fact", "forget request", "small talk")
 MOST_LOST = 0.5  # share of a turn's words that `varied` may replace, those it keeps aside; of small talk all
+MADE_UP = 0.5  # of the words that come in others' places
 FUNCTION_WORDS = sorted(STOP_WORDS)
 WORD = re.compile(r"\w+")
 MOST_ENGINES = 256
-CONSONANTS, VOWELS = "bdfgklmnprstvz", "aeiou"
+PLACE = re.compile(r"\{[^}]*\}")  # of a template, where a value goes
+LETTERS = re.compile(r"[A-Za-z]{4,}")
 
 
 class Turn(NamedTuple):
@@ -179,9 +183,10 @@ def varied(dialogue: Dialogue, rng: CounterRNG) -> Dialogue:
     """The same dialogue with other words: for its people, the last word of each value, and some of the words said.
 
     A training split has few names and wordings, and a model could learn them by heart instead of what all have in
-    common. In the place of a function word comes another one, in some dialogues more often than in others, and a
-    made-up word for any other. What the questions ask by stays, since the reader finds answers by it: what is true
-    of the dialogue stays true.
+    common. In the place of a function word comes another one, in some dialogues more often than in others; for any
+    other there comes a word of the whole training split, or one made up of two: a tokenizer has pieces that these
+    dialogues never use, and what their embeddings are like is left to chance until they stand somewhere. What the
+    questions ask by stays, since the reader finds answers by it: what is true of the dialogue stays true.
     """
     share, of_function_words = rng.random(), rng.random()
     names: dict[str, str] = {}
@@ -189,7 +194,8 @@ def varied(dialogue: Dialogue, rng: CounterRNG) -> Dialogue:
         *(turn.speaker for turn in dialogue.turns),
         *(value.split()[-1] for _, value in dialogue.facts),
     ):
-        names.setdefault(old, _word(rng, old[0].isupper()))
+        made = _made_up(rng)
+        names.setdefault(old, made.capitalize() if old[0].isupper() else made)
 
     def new(text: str) -> str:
         for old, made in names.items():
@@ -203,16 +209,17 @@ def varied(dialogue: Dialogue, rng: CounterRNG) -> Dialogue:
         lost = share * (1 if turn.situation == "small talk" else MOST_LOST)
 
         def lose(found: re.Match[str]) -> str:
-            word, plain, has_capital = found[0], found[0].lower(), found[0][0].isupper()
+            word, plain = found[0], found[0].lower()
             is_function_word = plain in STOP_WORDS
             if plain in told or stem(plain) in asked:
                 return word
             if rng.random() >= lost * (of_function_words if is_function_word else 1):
                 return word
-            if not is_function_word:
-                return _word(rng, has_capital)
-            other = rng.choice(FUNCTION_WORDS)
-            return other.capitalize() if has_capital else other
+            if is_function_word:
+                other = rng.choice(FUNCTION_WORDS)
+            else:
+                other = _made_up(rng) if rng.random() < MADE_UP else rng.choice(_training_words())
+            return other.capitalize() if word[0].isupper() else other
 
         return WORD.sub(lose, new(turn.said))
 
@@ -230,9 +237,28 @@ def varied(dialogue: Dialogue, rng: CounterRNG) -> Dialogue:
     )
 
 
-def _word(rng: CounterRNG, is_name: bool) -> str:
-    made = "".join(rng.choice(VOWELS if place % 2 else CONSONANTS) for place in range(7))
-    return made.capitalize() if is_name else made
+def _made_up(rng: CounterRNG) -> str:
+    """The beginning of a word and the end of another."""
+    one, other = rng.choice(_training_words()), rng.choice(_training_words())
+    return one[: rng.integer(2, len(one))] + other[-rng.integer(2, len(other)) :]
+
+
+@cache
+def _training_words() -> tuple[str, ...]:
+    """Words of at least four letters in the whole training split of the synthetic dialogues, in lower case."""
+    texts = (PLACE.sub(" ", text) for text in _texts(lexicon("train").words))
+    return tuple(sorted({word.lower() for text in texts for word in LETTERS.findall(text)} - STOP_WORDS))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for part in value.values():
+            yield from _texts(part)
+    elif isinstance(value, Sequence):
+        for part in value:
+            yield from _texts(part)
 
 
 def _says(text: str, fact: tuple[str, str]) -> bool:
