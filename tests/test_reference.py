@@ -14,7 +14,7 @@ from memgym.core.evaluate import AgentSpec, plan, run
 from memgym.core.suites import get_suite
 
 ROOT = Path(__file__).parents[1]
-SUITES = ("quickstart", "rewriting", "budgets")
+SUITES = ("quickstart", "rewriting", "dialogue", "budgets")
 EXPECTED = json.loads(expected_file("quickstart").read_text())
 
 
