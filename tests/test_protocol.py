@@ -21,6 +21,7 @@ import pytest
 from typer.testing import CliRunner
 
 from memgym.cli.main import app
+from memgym.core import verified
 from memgym.core import verify as verification
 from memgym.core.engines import LocalEngine
 from memgym.core.evaluate import AgentSpec, plan, run
@@ -584,7 +585,7 @@ def test_missing_dataset_is_not_the_fault_of_the_result(
 
 
 def test_bundle_that_cannot_be_checked_here_does_not_stop_the_others(
-    bundles: Path, monkeypatch: pytest.MonkeyPatch
+    bundles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def check(path: Path, on_episode: Any, engine: Any) -> Any:
         if path.name == "first-cue":
@@ -593,7 +594,8 @@ def test_bundle_that_cannot_be_checked_here_does_not_stop_the_others(
             raise ResultMismatch("a lie")
         return read_bundle(path)
 
-    monkeypatch.setattr(verification, "verify", check)
+    monkeypatch.setenv("MEMGYM_CACHE", str(tmp_path))
+    monkeypatch.setattr(verified, "verify", check)
     out = CliRunner().invoke(app, ["verify", str(bundles)])
     assert out.exit_code == 1
     assert "first-cue cannot be checked here: bring [it]" in out.stdout
