@@ -47,12 +47,6 @@ class Runs:
         return self.sizes.T @ self.weights
 
     @cached_property
-    def is_even(self) -> bool:
-        """Whether all resamples hold as much of each value, and something of it."""
-        sizes = self.drawn_sizes
-        return bool((sizes == sizes[:, :1]).all() and (sizes[:, 0] > 0).all())
-
-    @cached_property
     def is_filled(self) -> bool:
         """Whether every resample holds something of each value."""
         return bool((self.drawn_sizes > 0).all())
@@ -68,10 +62,7 @@ class Runs:
 
     def _means(self, sums: Floats, value: int | slice) -> Floats:
         """Of sums by run, shape (..., runs), the means in each resample."""
-        sizes = self.drawn_sizes[value]
-        if self.is_even:
-            return (sums / sizes[..., :1]) @ self.weights
-        totals = sums @ self.weights
+        totals, sizes = sums @ self.weights, self.drawn_sizes[value]
         if self.is_filled:
             return np.divide(totals, sizes, out=totals)
         sizes = np.broadcast_to(sizes, totals.shape)

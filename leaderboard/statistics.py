@@ -131,9 +131,9 @@ def iqm_draws(values: ArrayLike, counts: ArrayLike) -> Floats:
     low, high = total // 4, total - total // 4
     order = np.argsort(values, axis=0, kind="stable")
     # Which draws are the middle half differs by sample near its two ends alone: each end is walked run by run, and
-    # what lies between them is a matrix product. The margin is five standard deviations of how many draws are of the
+    # what lies between them is a matrix product. The margin is six standard deviations of how many draws are of the
     # lowest runs.
-    margin = math.ceil(5 * math.sqrt(3 * runs / 16))
+    margin = math.ceil(6 * math.sqrt(3 * runs / 16))
     ends = [(max(0, at - margin), min(runs, at + margin)) for at in (runs // 4, runs - runs // 4)]
     if ends[0][1] >= ends[1][0]:
         ends = [(0, runs)]

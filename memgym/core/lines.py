@@ -36,7 +36,6 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not a JSON number")
 
 
-READ_WHOLE = 1 << 16  # bytes; `hashlib.file_digest` makes a buffer of four times as many for every file
 DECODER = json.JSONDecoder(parse_constant=_refuse)  # making one takes longer than reading a line
 
 
@@ -49,9 +48,7 @@ def canonical_json(value: Any) -> bytes:
 
 def sha256_file(path: Path) -> str:
     """sha256 of a file's bytes."""
-    with path.open("rb", buffering=0) as file:
-        if os.fstat(file.fileno()).st_size <= READ_WHOLE:
-            return hashlib.sha256(file.read()).hexdigest()
+    with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -18,7 +18,6 @@ is ever followed.
 import hashlib
 import json
 import os
-import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -307,13 +306,9 @@ def read_timings(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def _check_file(path: Path, name: str, header: Mapping[str, Any]) -> None:
-    try:
-        status = path.lstat()
-    except OSError:
-        raise ResultInvalid(f"{name} is missing.") from None
-    if not stat.S_ISREG(status.st_mode):
+    if not path.is_file() or path.is_symlink():
         raise ResultInvalid(f"{name} is missing.")
-    if status.st_size > MAX_FILE_BYTES:
+    if path.stat().st_size > MAX_FILE_BYTES:
         raise ResultInvalid(f"{name}: larger than a result may be.")
     if sha256_file(path) != header["manifest"][name]:
         raise ResultInvalid(f"{name} was changed: its checksum is not the one in {HEADER_FILE}.")
