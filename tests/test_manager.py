@@ -18,7 +18,7 @@ pytest.importorskip("transformers", reason="needs transformers: pip install 'mem
 from memgym.agents.llm.manager import Decision, MemoryManager, Shown, read_operation, show  # noqa: E402
 from memgym.baselines.manager import run as run_module  # noqa: E402
 from memgym.baselines.manager.dialogues import Bank, Dialogue, Source, right_operation, varied  # noqa: E402
-from memgym.baselines.manager.learn import GRPOLoss, PPOLoss, gae, group_advantages  # noqa: E402
+from memgym.baselines.manager.learn import GRPOLoss, PPOLoss, clipped_loss, gae, group_advantages  # noqa: E402
 from memgym.baselines.manager.measure import measure, measure_baselines  # noqa: E402
 from memgym.baselines.manager.network import Row, score_replies  # noqa: E402
 from memgym.baselines.manager.rollouts import (  # noqa: E402
@@ -275,6 +275,15 @@ def test_whatever_a_tokenizer_has_is_somewhere_in_training(source: Source) -> No
         for seen in (tokens(plain), tokens(varied(one, CounterRNG(i)) for i, one in enumerate(plain)))
     ]
     assert unknown[1] < 0.01 < 0.03 < unknown[0]
+
+
+def test_a_reply_that_was_next_to_impossible_has_a_finite_loss_and_gradient() -> None:
+    now = torch.tensor([-0.5, -0.5], requires_grad=True)
+    loss = clipped_loss(now, torch.tensor([-200.0, -200.0]), torch.tensor([1.0, -1.0])).sum()
+    loss.backward()
+    assert now.grad is not None
+    assert torch.isfinite(loss)
+    assert torch.isfinite(now.grad).all()
 
 
 def test_questions_come_last() -> None:

@@ -21,7 +21,6 @@ import pytest
 from typer.testing import CliRunner
 
 from memgym.cli.main import app
-from memgym.core import verified
 from memgym.core import verify as verification
 from memgym.core.engines import LocalEngine
 from memgym.core.evaluate import AgentSpec, plan, run
@@ -595,7 +594,7 @@ def test_bundle_that_cannot_be_checked_here_does_not_stop_the_others(
         return read_bundle(path)
 
     monkeypatch.setenv("MEMGYM_CACHE", str(tmp_path))
-    monkeypatch.setattr(verified, "verify", check)
+    monkeypatch.setattr(verification, "verify", check)
     out = CliRunner().invoke(app, ["verify", str(bundles)])
     assert out.exit_code == 1
     assert "first-cue cannot be checked here: bring [it]" in out.stdout

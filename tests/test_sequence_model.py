@@ -206,6 +206,13 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_its_number():
         minimise(net, lambda u: net(torch.ones(1)).sum() / (u != 3), num_updates=9)
 
 
+def test_a_gradient_that_is_not_finite_ends_the_run_before_the_weights_are_lost():
+    net = torch.nn.Linear(1, 1)
+    with pytest.raises(FloatingPointError, match="gradient of update 3"):
+        minimise(net, lambda u: (net(torch.ones(1)).sum() * (u != 3)).abs().sqrt(), num_updates=9)
+    assert all(torch.isfinite(weights).all() for weights in net.parameters())
+
+
 def test_parameters_with_a_learning_rate_of_their_own_get_it_wherever_they_lie():
     class Slow(GRU):
         def lr_scales(self) -> dict[str, float]:

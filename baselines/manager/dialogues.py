@@ -194,8 +194,7 @@ def varied(dialogue: Dialogue, rng: CounterRNG) -> Dialogue:
         *(turn.speaker for turn in dialogue.turns),
         *(value.split()[-1] for _, value in dialogue.facts),
     ):
-        made = _made_up(rng)
-        names.setdefault(old, made.capitalize() if old[0].isupper() else made)
+        names.setdefault(old, _cased(_made_up(rng), old))
 
     def new(text: str) -> str:
         for old, made in names.items():
@@ -219,7 +218,7 @@ def varied(dialogue: Dialogue, rng: CounterRNG) -> Dialogue:
                 other = rng.choice(FUNCTION_WORDS)
             else:
                 other = _made_up(rng) if rng.random() < MADE_UP else rng.choice(_training_words())
-            return other.capitalize() if word[0].isupper() else other
+            return _cased(other, word)
 
         return WORD.sub(lose, new(turn.said))
 
@@ -235,6 +234,11 @@ def varied(dialogue: Dialogue, rng: CounterRNG) -> Dialogue:
         tuple(Asked(new(a.text), a.type, new(a.answer)) for a in dialogue.asked),
         tuple((new(person), new(value)) for person, value in dialogue.facts),
     )
+
+
+def _cased(word: str, other: str) -> str:
+    """The word, with a capital where the other has one."""
+    return word.capitalize() if other[0].isupper() else word
 
 
 def _made_up(rng: CounterRNG) -> str:

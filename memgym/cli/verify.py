@@ -10,8 +10,9 @@ from rich.markup import escape
 from memgym.cli.engine import AddressOption, EngineOption, WorkersOption, read_engine
 from memgym.cli.progress import progress
 from memgym.cli.rerun import play_again
+from memgym.core import verify as core
 from memgym.core.result import find_bundles
-from memgym.core.verified import note_rerun, verify_and_note
+from memgym.core.verified import note_rerun, note_verified
 from memgym.datasets.base import cache_dir
 from memgym.errors import MemgymError, ResultError
 
@@ -47,9 +48,8 @@ def verify(
     for path in bundles:
         try:
             with progress(f"verifying {path.name}") as report:
-                bundle = verify_and_note(
-                    path, kept, lambda done, total, report=report: report(done, total, ""), player
-                )
+                bundle = core.verify(path, lambda done, total, report=report: report(done, total, ""), player)
+            note_verified(path, kept)
             if rerun:
                 with progress(f"playing {path.name} again") as report:
                     play_again(

@@ -10,11 +10,11 @@ from functools import cache
 from pathlib import Path
 
 from memgym.core.engines import Engine
-from memgym.core.result import HEADER_FILE, Bundle, check_files, write_atomically
+from memgym.core.result import HEADER_FILE, check_files, write_atomically
 from memgym.core.verify import verify
 from memgym.version import VERSION
 
-__all__ = ["note_rerun", "verify_and_note", "verify_once", "was_rerun"]
+__all__ = ["note_rerun", "note_verified", "verify_once", "was_rerun"]
 
 
 def verify_once(
@@ -41,22 +41,14 @@ def verify_once(
     check_files(folder)  # every file is byte for byte the one that the header names
     if _note(folder, kept, "verified").is_file():
         return False
-    verify_and_note(folder, kept, on_episode, engine)
+    verify(folder, on_episode, engine)
+    note_verified(folder, kept)
     return True
 
 
-def verify_and_note(
-    folder: Path,
-    kept: Path,
-    on_episode: Callable[[int, int], None] = lambda done, total: None,
-    engine: Engine | None = None,
-) -> Bundle:
-    """Verify a bundle, whatever was noted, and note that it is true; see `verify_once`."""
-    check_files(folder)
-    note = _note(folder, kept, "verified")  # of the bytes that are replayed
-    bundle = verify(folder, on_episode, engine)
-    write_atomically(note, b"")
-    return bundle
+def note_verified(folder: Path, kept: Path) -> None:
+    """Note that a bundle was verified."""
+    write_atomically(_note(folder, kept, "verified"), b"")
 
 
 def note_rerun(folder: Path, kept: Path) -> None:
