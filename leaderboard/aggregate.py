@@ -38,14 +38,15 @@ def aggregate(entries: Sequence[Entry]) -> Board:
         family: standings([one for one in ranked if one.task.family == family], names, contenders)
         for family in families
     }
+    drawn = [found.drawn for found in of_family.values()]
     # one family is all there is to it, and counts the same
-    overall = of_family[families[0]] if len(families) == 1 else standings(ranked, names, contenders)
+    overall = of_family[families[0]] if len(families) == 1 else standings(ranked, names, contenders, drawn)
     members = ability_members([one.task for one in ranked])
     agents = _agents(
         entries,
         played,
-        overall[0],
-        {family: found for family, (found, _) in of_family.items()},
+        overall.of_agent,
+        {family: found.of_agent for family, found in of_family.items()},
         {ability: ability_scores(ranked, cells, names) for ability, cells in members.items()},
     )
     return Board(
@@ -54,8 +55,8 @@ def aggregate(entries: Sequence[Entry]) -> Board:
         families=families,
         tasks=tuple(one.task for one in played),
         agents=tuple(sorted(agents, key=_overview_order)),
-        overall=overall[1],
-        comparisons={family: comparison for family, (_, comparison) in of_family.items()},
+        overall=overall.comparison,
+        comparisons={family: found.comparison for family, found in of_family.items()},
         abilities={
             ability: tuple(f"{task}/{kind}" if kind else task for task, kind in cells)
             for ability, cells in members.items()

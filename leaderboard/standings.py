@@ -25,16 +25,45 @@ from .statistics import (
     widen,
 )
 
-__all__ = ["BUDGETS", "PROFILE_LEVELS", "standings"]
+__all__ = ["BUDGETS", "PROFILE_LEVELS", "Drawn", "Standings", "standings"]
 
 BUDGETS = (2.0**6, 2.0**30)  # bytes between which the area under score over memory is taken
 PROFILE_LEVELS = tuple(i / 50 for i in range(51))
-IQM_RESAMPLES, PROFILE_RESAMPLES = (
-    5_000,
-    2_000,
-)  # of the headline's; each costs as much as all of the headline
+SECOND_RESAMPLES = 2_000  # of the headline's, for what stands beside it and costs more: IQM and profile
 
 Floats = NDArray[np.float64]
+
+
+class Drawn(NamedTuple):
+    """Resampled numbers of the agents that played all of a set, each of shape (agents, resamples).
+
+    Attributes:
+        agents: by name.
+        tasks: of the set.
+        headline: of the agents.
+        gap: the optimality gap.
+        auc: the budget AUC.
+    """
+
+    agents: tuple[str, ...]
+    tasks: int
+    headline: Floats
+    gap: Floats
+    auc: Floats
+
+
+class Standings(NamedTuple):
+    """Where agents stand on a set of tasks.
+
+    Attributes:
+        of_agent: by name, all of the board.
+        comparison: of the contenders that played all, where there are two.
+        drawn: what the intervals come from; None where nobody played all, or a task has no scale.
+    """
+
+    of_agent: dict[str, Standing]
+    comparison: Comparison | None = None
+    drawn: Drawn | None = None
 
 
 class _Set(NamedTuple):
@@ -45,12 +74,11 @@ class _Set(NamedTuple):
         weights: of each task in the headline; they sum to 1.
         run_weights: of each run in the headline.
         values: normalised score of each run, shape (runs, agents).
-        profile_counts: how often each run is in each of the first resamples, shape (`PROFILE_RESAMPLES`, runs).
-        draws: resampled headline, shape (resamples, agents).
-        iqms: resampled interquartile mean, shape (`IQM_RESAMPLES`, agents).
-        gaps: resampled optimality gap, shape (resamples, agents).
+        counts: how often each run is in each of the first resamples, shape (`SECOND_RESAMPLES`, runs).
+        drawn: resampled headline and what is drawn with it.
+        iqms: resampled interquartile mean, shape (`SECOND_RESAMPLES`, agents).
         freedom: degrees of freedom of the headline's spread, shape (agents,).
-        auc: resampled budget AUC, and the value itself before it, shape (1 + resamples, agents).
+        auc: budget AUC, shape (agents,).
         memory: mean peak bytes, shape (agents,).
     """
 
@@ -58,43 +86,43 @@ class _Set(NamedTuple):
     weights: list[float]
     run_weights: Floats
     values: Floats
-    profile_counts: NDArray[np.float32]
-    draws: Floats
+    counts: NDArray[np.float32]
+    drawn: Drawn
     iqms: Floats
-    gaps: Floats
     freedom: Floats
     auc: Floats
     memory: Floats
 
 
 def standings(
-    tasks: Sequence[PlayedTask], agents: Sequence[str], contenders: set[str]
-) -> tuple[dict[str, Standing], Comparison | None]:
+    tasks: Sequence[PlayedTask],
+    agents: Sequence[str],
+    contenders: set[str],
+    families: Sequence[Drawn | None] = (),
+) -> Standings:
     """Where each agent stands on a set of tasks, and the contenders compared.
 
     Args:
         tasks: of the set, none of them judged.
         agents: by name, all of the board.
         contenders: the agents that take a rank.
-
-    Returns:
-        By agent, its standing; and the comparison of the contenders that played all, where there are two.
+        families: what was drawn for each family of the set, where that is known: it is not drawn again.
     """
     found = {
         agent: Standing(sum(agent in one.results for one in tasks), len(tasks)) for agent in sorted(agents)
     }
     complete = tuple(agent for agent, standing in found.items() if standing.played == len(tasks))
     if not tasks or not complete or any(one.task.scale is None for one in tasks):
-        return found, None
-    data = _collect(tasks, complete)
+        return Standings(found)
+    data = _collect(tasks, complete, [one for one in families if one])
     scores = [float(value) for value in _headline(tasks, complete, data.weights)]
     found |= {agent: _standing(found[agent], tasks, data, i, scores[i]) for i, agent in enumerate(complete)}
     ranked = [i for i, agent in enumerate(complete) if agent in contenders]
     if not ranked:
-        return found, None
+        return Standings(found, None, data.drawn)
     rank = places({complete[i]: found[complete[i]].score.mean for i in ranked})  # type: ignore[union-attr]
     front = pareto_front(data.memory[ranked], [scores[i] for i in ranked])
-    often = pareto_front(data.memory[ranked], data.draws[:, ranked]).mean(axis=0)
+    often = pareto_front(data.memory[ranked], data.drawn.headline[ranked].T).mean(axis=0)
     for n, i in enumerate(ranked):
         found[complete[i]] = replace(
             found[complete[i]],
@@ -103,13 +131,13 @@ def standings(
             front_probability=round(float(often[n]), 3),
         )
     if len(ranked) < 2:
-        return found, None
+        return Standings(found, None, data.drawn)
     ranked.sort(key=lambda i: (-scores[i], complete[i]))
     comparison = _compare(tasks, data, ranked, scores)
     intervals = rank_intervals([scores[i] for i in ranked], comparison.p_holm)
     for agent, interval in zip(comparison.agents, intervals, strict=True):
         found[agent] = replace(found[agent], rank=interval)
-    return found, comparison
+    return Standings(found, comparison, data.drawn)
 
 
 def _task_weights(tasks: Sequence[PlayedTask]) -> list[float]:
@@ -122,33 +150,19 @@ def _headline(tasks: Sequence[PlayedTask], agents: Sequence[str], weights: Seque
     return np.asarray(weights) @ np.asarray(scores)
 
 
-def _collect(tasks: Sequence[PlayedTask], agents: tuple[str, ...]) -> _Set:
+def _collect(tasks: Sequence[PlayedTask], agents: tuple[str, ...], families: Sequence[Drawn]) -> _Set:
     weights = _task_weights(tasks)
     memory = np.array([[one.results[agent].memory_mean for agent in agents] for one in tasks])
     areas = _budget_weights(tasks, memory, weights)  # (tasks, agents)
     scores = np.array([[one.results[agent].normalised.mean for agent in agents] for one in tasks])  # type: ignore[union-attr]
-    columns = [one.columns_of(agents) for one in tasks]
-    values = [one.scores[:, of_agents] for one, of_agents in zip(tasks, columns, strict=True)]
-    resamples = len(tasks[0].runs.counts)
-    draws, gaps = np.zeros((len(agents), resamples)), np.zeros((len(agents), resamples))
-    auc = np.zeros((len(agents), 1 + resamples))
-    auc[:, 0] = (areas * scores).sum(axis=0)
-    for start in range(0, len(agents), TOGETHER):
-        some = slice(start, start + TOGETHER)
-        for one, runs, of_agents, weight, area in zip(tasks, values, columns, weights, areas, strict=True):
-            assert one.task.scale is not None  # `standings` returned before
-            drawn = normalise(one.runs.means(of_agents[some]), *one.task.scale).T  # (agents, resamples)
-            draws[some] += weight * drawn
-            auc[some, 1:] += area[some, None] * drawn
-            short = np.maximum(0.0, 1.0 - runs[:, some]).T @ one.runs.weights
-            gaps[some] += short / (max(1, len(runs) - 1) * len(tasks))
+    values = [one.scores[:, one.columns_of(agents)] for one in tasks]
     variances = [
         weight**2 * runs.var(axis=0, ddof=1) / len(runs)
         for runs, weight in zip(values, weights, strict=True)
         if len(runs) > 1
     ]
     together = np.concatenate(values)
-    counts = np.concatenate([one.runs.counts[:IQM_RESAMPLES].T for one in tasks]).astype(np.int16)
+    counts = np.concatenate([one.runs.counts[:SECOND_RESAMPLES] for one in tasks], axis=1)
     return _Set(
         agents=agents,
         weights=weights,
@@ -159,18 +173,45 @@ def _collect(tasks: Sequence[PlayedTask], agents: tuple[str, ...]) -> _Set:
             ]
         ),
         values=together,
-        profile_counts=np.concatenate(
-            [one.runs.counts[:PROFILE_RESAMPLES] for one in tasks], axis=1, dtype=np.float32
-        ),
-        draws=draws.T,
-        iqms=iqm_draws(together, counts),
-        gaps=gaps.T,
+        counts=counts.astype(np.float32),
+        drawn=_together(families, agents) if families else _draw(tasks, agents, weights, areas),
+        # run by run in memory, as they are walked
+        iqms=iqm_draws(together, counts.T.astype(np.int16, order="C")),
         freedom=freedom(variances, [one.task.runs for one in tasks if one.task.runs > 1])
         if variances
         else np.full(len(agents), np.inf),
-        auc=auc.T,
+        auc=(areas * scores).sum(axis=0),
         memory=np.asarray(weights) @ memory,
     )
+
+
+def _draw(
+    tasks: Sequence[PlayedTask], agents: tuple[str, ...], weights: Sequence[float], areas: Floats
+) -> Drawn:
+    columns = [one.columns_of(agents) for one in tasks]
+    headline, gap, auc = (np.zeros((len(agents), len(tasks[0].runs.counts))) for _ in range(3))
+    for start in range(0, len(agents), TOGETHER):
+        some = slice(start, start + TOGETHER)
+        for one, of_agents, weight, area in zip(tasks, columns, weights, areas, strict=True):
+            assert one.task.scale is not None  # `standings` returned before
+            drawn = normalise(one.runs.means(of_agents[some]), *one.task.scale).T  # (agents, resamples)
+            headline[some] += weight * drawn
+            auc[some] += area[some, None] * drawn
+            short = np.maximum(0.0, 1.0 - one.scores[:, of_agents[some]]).T @ one.runs.weights
+            gap[some] += short / (max(1, one.task.runs - 1) * len(tasks))
+    return Drawn(agents, len(tasks), headline, gap, auc)
+
+
+def _together(families: Sequence[Drawn], agents: tuple[str, ...]) -> Drawn:
+    """Every family counts alike, but in the gap, where every task does."""
+    tasks = sum(one.tasks for one in families)
+    headline, gap, auc = (np.zeros((len(agents), families[0].headline.shape[1])) for _ in range(3))
+    for one in families:
+        mine = [one.agents.index(agent) for agent in agents]
+        headline += one.headline[mine] / len(families)
+        gap += one.gap[mine] * (one.tasks / tasks)
+        auc += one.auc[mine] / len(families)
+    return Drawn(agents, tasks, headline, gap, auc)
 
 
 def _budget_weights(tasks: Sequence[PlayedTask], memory: Floats, weights: Sequence[float]) -> Floats:
@@ -196,9 +237,9 @@ def _standing(known: Standing, tasks: Sequence[PlayedTask], data: _Set, agent: i
     values = data.values[:, agent]
     has_spread = all(one.task.runs > 1 for one in tasks)
     each = _per_task_weights(tasks)  # every task counts alike, as in the profile
-    draws = np.stack([data.draws[:, agent], data.gaps[:, agent], data.auc[1:, agent]], axis=1)
+    draws = np.stack([data.drawn.headline[agent], data.drawn.gap[agent], data.drawn.auc[agent]], axis=1)
     gap = float(each[0] @ np.maximum(0.0, 1.0 - values))
-    means = (score, gap, float(data.auc[0, agent]), iqm(values))
+    means = (score, gap, float(data.auc[agent]), iqm(values))
     bounds = ((-np.inf, 1.0), (0.0, np.inf), (-np.inf, 1.0), (-np.inf, np.inf))
     percentiles = [
         *percentile_intervals(draws),
@@ -218,7 +259,7 @@ def _standing(known: Standing, tasks: Sequence[PlayedTask], data: _Set, agent: i
         optimality_gap=gap_,
         budget_auc=auc,
         memory=round(float(data.memory[agent]), DIGITS),
-        profile=_profile(values, data.profile_counts, *each),
+        profile=_profile(values, data.counts, *each),
     )
 
 

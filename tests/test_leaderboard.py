@@ -328,6 +328,24 @@ def test_iqm_and_optimality_gap_are_those_of_the_runs():
         assert one.low < one.mean < one.high
 
 
+def test_what_families_drew_is_what_all_of_their_tasks_together_draw(monkeypatch):
+    means = {"random": 0.2, "oracle": 0.9, "a": 0.5, "b": 0.6}
+    bundles = [many_runs(name, mean, (MAZE, DIALOGUE, LOCOMO)) for name, mean in means.items()]
+    drawn_by_family = aggregate(bundles)
+    module = importlib.import_module("memgym.leaderboard.aggregate")
+    standings = module.standings
+    monkeypatch.setattr(module, "standings", lambda tasks, names, ranked, *_: standings(tasks, names, ranked))
+    drawn_anew = aggregate(bundles)
+    for name in means:
+        mine, anew = agent(drawn_by_family, name).overall, agent(drawn_anew, name).overall
+        for one, other in (
+            (mine.score, anew.score),
+            (mine.optimality_gap, anew.optimality_gap),
+            (mine.budget_auc, anew.budget_auc),
+        ):
+            assert (one.low, one.high) == pytest.approx((other.low, other.high), abs=1e-5)
+
+
 def test_abilities_are_normalised_by_type_and_need_every_task_that_shows_them():
     def asked(name, right):
         questions = [question("single-hop", right), question("deletion", 0.5), question("colour", 0.5)]
