@@ -17,6 +17,7 @@ from typing import Any
 from memgym.core.protocol import RUNGS, TRACKS
 from memgym.core.result import write_atomically
 from memgym.errors import DependencyMissing
+from memgym.registry import load_object
 
 from .board import AgentResult, Board, Comparison, Standing, Task
 from .cells import CELLS
@@ -309,8 +310,12 @@ def _slug(name: str) -> str:
 
 
 def _command(agent: AgentResult) -> str:
-    """How to run the agent again; a resized suite, ``"quickstart+episodes=2"``, becomes options."""
+    """How to run the agent again: by name, or from wherever its file is, which a result does not say.
+
+    A resized suite, ``"quickstart+episodes=2"``, becomes options.
+    """
+    name = agent.name if agent.name in load_object("memgym.agents:AGENTS") else f"path/to/{agent.name}"
     suite, *resized = agent.suite.split("+")
     options = [word for part in resized for word in ("--" + part.partition("=")[0], part.partition("=")[2])]
-    words = ["memgym", "evaluate", "--agent", agent.name, "--suite", suite, *options, "--out", "results"]
+    words = ["memgym", "evaluate", "--agent", name, "--suite", suite, *options, "--out", "results"]
     return shlex.join(words)

@@ -638,11 +638,12 @@ def test_page_without_its_script_shows_every_number_of_the_tables(realistic):
             assert bytes_text(result.memory_mean) in text
 
 
-def test_the_command_of_a_resized_suite_names_its_numbers():
-    bundle = make_bundle("my agent", {MAZE: [1.0]})
+@pytest.mark.parametrize(("name", "typed"), [("recency", "recency"), ("my agent", "'path/to/my agent'")])
+def test_the_command_of_a_resized_suite_names_its_numbers(name, typed):
+    bundle = make_bundle(name, {MAZE: [1.0]})
     bundle.header["suite"] = "quickstart+episodes=2+budget=64"
     board = aggregate([bundle])
-    command = "memgym evaluate --agent 'my agent' --suite quickstart --episodes 2 --budget 64 --out results"
+    command = f"memgym evaluate --agent {typed} --suite quickstart --episodes 2 --budget 64 --out results"
     assert command in "".join(Elements(render_page(board, status(board))).text)
 
 
