@@ -130,14 +130,15 @@ class SentenceIdfPolicy(MemoryPolicy):
         gone: list[str] = []
         by_subject = {kept.subject: id for id, kept in self._kept.items() if kept.subject}
         most = max(self._counts.values(), default=1)
-        worth = {id: self._worth(kept, most) for id, kept in self._kept.items()}
-        victims = sorted(self._kept, key=worth.__getitem__)  # of equals the oldest first
         id = f"m{self._next_id + len(new)}"  # as long as the longest of theirs
+        is_crowded = sum(op_nbytes(op, id) for _, op, _ in new) > left  # otherwise nobody has to go
+        worth = {id: self._worth(kept, most) for id, kept in self._kept.items()} if is_crowded else {}
+        victims = sorted(worth, key=worth.__getitem__)  # of equals the oldest first
         judged = [(self._worth(parsed, most), i, op, parsed) for i, op, parsed in new]
         for own, i, op, parsed in sorted(judged, key=lambda one: one[:2], reverse=True):
             need = op_nbytes(op, id)
             older = by_subject.get(parsed.subject)
-            out = [older] if older in victims else []
+            out = [older] if older and older not in gone else []
             room = left + sum(self._kept[one].nbytes for one in out)
             for victim in victims:
                 if need <= room or worth[victim] > own:
