@@ -131,12 +131,11 @@ class SentenceIdfPolicy(MemoryPolicy):
         by_subject = {kept.subject: id for id, kept in self._kept.items() if kept.subject}
         most = max(self._counts.values(), default=1)
         id = f"m{self._next_id + len(new)}"  # as long as the longest of theirs
-        is_crowded = sum(op_nbytes(op, id) for _, op, _ in new) > left  # otherwise nobody has to go
+        judged = [(self._worth(parsed, most), i, op, parsed, op_nbytes(op, id)) for i, op, parsed in new]
+        is_crowded = sum(need for *_, need in judged) > left  # otherwise nobody has to go
         worth = {id: self._worth(kept, most) for id, kept in self._kept.items()} if is_crowded else {}
         victims = sorted(worth, key=worth.__getitem__)  # of equals the oldest first
-        judged = [(self._worth(parsed, most), i, op, parsed) for i, op, parsed in new]
-        for own, i, op, parsed in sorted(judged, key=lambda one: one[:2], reverse=True):
-            need = op_nbytes(op, id)
+        for own, i, op, parsed, need in sorted(judged, key=lambda one: one[:2], reverse=True):
             older = by_subject.get(parsed.subject)
             out = [older] if older and older not in gone else []
             room = left + sum(self._kept[one].nbytes for one in out)

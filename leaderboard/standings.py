@@ -175,8 +175,7 @@ def _collect(tasks: Sequence[PlayedTask], agents: tuple[str, ...], families: Seq
         values=together,
         counts=counts.astype(np.float32),
         drawn=_together(families, agents) if families else _draw(tasks, agents, weights, areas),
-        # run by run in memory, as they are walked
-        iqms=iqm_draws(together, counts.T.astype(np.int16, order="C")),
+        iqms=iqm_draws(together, counts.T.astype(np.int16)),
         freedom=freedom(variances, [one.task.runs for one in tasks if one.task.runs > 1])
         if variances
         else np.full(len(agents), np.inf),

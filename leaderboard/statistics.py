@@ -125,7 +125,8 @@ def iqm_draws(values: ArrayLike, counts: ArrayLike) -> Floats:
     Returns:
         Shape (resamples, columns).
     """
-    values, counts = np.asarray(values, dtype=np.float64), np.asarray(counts)
+    values = np.asarray(values, dtype=np.float64)
+    counts = np.ascontiguousarray(counts)  # they are walked run by run
     runs, columns = values.shape
     total = int(counts[:, 0].sum(dtype=np.int64))
     low, high = total // 4, total - total // 4
