@@ -7,8 +7,10 @@ whose score a language model gave is shown, and counts nowhere.
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 from memgym.core.suites import CANARY
 from memgym.errors import ResultInvalid
@@ -21,6 +23,9 @@ from .standings import standings
 
 __all__ = ["aggregate"]
 
+Item = TypeVar("Item")
+Found = TypeVar("Found")
+
 
 def aggregate(entries: Sequence[Entry]) -> Board:
     """Compare the agents of `entries`, one each; their order does not matter.
@@ -30,24 +35,24 @@ def aggregate(entries: Sequence[Entry]) -> Board:
             task.
     """
     entries = _checked(entries)
-    played = [_play(task, entries) for task in _union_of_tasks(entries)]
+    played = _at_once(lambda task: _play(task, entries), _union_of_tasks(entries))
     ranked = [one for one in played if not one.task.is_judged]
     families = tuple(dict.fromkeys(one.task.family for one in ranked))
     names, contenders = [e.name for e in entries], {e.name for e in entries if e.is_ranked}
-    of_family = {
-        family: standings([one for one in ranked if one.task.family == family], names, contenders)
-        for family in families
-    }
-    drawn = [found.drawn for found in of_family.values()]
+    tasks_of = [[one for one in ranked if one.task.family == family] for family in families]
+    found = _at_once(lambda tasks: standings(tasks, names, contenders), tasks_of)
+    of_family = dict(zip(families, found, strict=True))
+    drawn = [one.drawn for one in found]
     # one family is all there is to it, and counts the same
     overall = of_family[families[0]] if len(families) == 1 else standings(ranked, names, contenders, drawn)
     members = ability_members([one.task for one in ranked])
+    of_ability = _at_once(lambda cells: ability_scores(ranked, cells, names), members.values())
     agents = _agents(
         entries,
         played,
         overall.of_agent,
         {family: found.of_agent for family, found in of_family.items()},
-        {ability: ability_scores(ranked, cells, names) for ability, cells in members.items()},
+        dict(zip(members, of_ability, strict=True)),
     )
     return Board(
         protocol=entries[0].header["protocol"],
@@ -62,6 +67,12 @@ def aggregate(entries: Sequence[Entry]) -> Board:
             for ability, cells in members.items()
         },
     )
+
+
+def _at_once(function: Callable[[Item], Found], items: Iterable[Item]) -> list[Found]:
+    """What the function makes of each item, in their order; a thread a core, as numpy lets others work meanwhile."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(function, items))
 
 
 def _checked(entries: Sequence[Entry]) -> list[Entry]:

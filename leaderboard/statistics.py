@@ -282,7 +282,9 @@ def normalise(score: ArrayLike, floor: float, ceiling: float) -> Floats:
     """
     if not ceiling > floor:
         raise ValueError(f"the ceiling {ceiling} is not above the floor {floor}.")
-    return np.minimum((np.asarray(score, dtype=np.float64) - floor) / (ceiling - floor), 1.0)
+    above = np.subtract(score, floor, dtype=np.float64)
+    above /= ceiling - floor
+    return np.minimum(above, 1.0)
 
 
 def pareto_front(cost: ArrayLike, score: ArrayLike) -> NDArray[np.bool_]:
