@@ -1,6 +1,7 @@
 """Shared fixtures: the real data, where it is on this machine."""
 
 import os
+import runpy
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ settings.register_profile("memgym", deadline=None, derandomize="CI" in os.enviro
 settings.load_profile("memgym")
 
 BESIDE = Path(__file__).parents[2] / "shared" / "data"
+RULE_SERVER = Path(__file__).parents[1] / "benchmarks" / "rule_server.py"
 
 if "MEMGYM_DATA" not in os.environ and BESIDE.is_dir():
     os.environ["MEMGYM_DATA"] = str(BESIDE)
@@ -58,3 +60,16 @@ def locomo_file(real_data: Callable[[str], Path]) -> Path:
 def conversations(locomo_file: Path) -> list[Conversation]:
     """What it holds."""
     return load_locomo(locomo_file)
+
+
+@pytest.fixture(scope="module")
+def rule_server() -> Iterator[str]:
+    """The address of a server that follows rules in the place of a language model."""
+    with runpy.run_path(str(RULE_SERVER))["serve"]() as url:
+        yield url
+
+
+@pytest.fixture
+def llm(rule_server: str) -> str:
+    """What is named there, as an agent takes it."""
+    return f"openai:rules@{rule_server}"

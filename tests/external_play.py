@@ -1,6 +1,5 @@
-"""What the tests of packages as agents share: a server of rules, short episodes, and what a bank holds."""
+"""What the tests of packages as agents share: short episodes, and what a bank holds."""
 
-import runpy
 import subprocess
 import sys
 from collections.abc import Callable
@@ -26,8 +25,6 @@ SHORT: dict[str, Any] = {
     "split": "test",
 }
 UNSEEN = {"view_bytes": 0}  # only what is searched counts as looked at
-
-serve = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "rule_server.py"))["serve"]
 
 
 def filled(

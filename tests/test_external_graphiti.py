@@ -3,7 +3,6 @@
 import asyncio
 import re
 import runpy
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,17 +29,6 @@ from memgym.memory.store import MemoryStore
 
 given = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("external_play.py"))))
 OSLO, CELLO, BERGEN = "I live in Oslo.", "I play the cello on Sundays.", "Actually, I live in Bergen now."
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with given.serve() as url:
-        yield url
-
-
-@pytest.fixture
-def llm(server: str) -> str:
-    return f"openai:rules@{server}"
 
 
 def make(model: PackageModel) -> GraphitiStore:
@@ -139,11 +127,11 @@ def test_it_plays_the_same_episode_twice(llm: str) -> None:
 
 @pytest.mark.slow
 def test_an_episode_replays_and_needs_its_search(
-    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    rule_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "run.jsonl"
     first = given.play(
-        graphiti_package(Cassette(file, OpenAIClient("rules", base_url=server))), **given.UNSEEN
+        graphiti_package(Cassette(file, OpenAIClient("rules", base_url=rule_server))), **given.UNSEEN
     )
     again = given.play(graphiti_package(Cassette(file)), **given.UNSEEN)
     assert first.actions == again.actions

@@ -1,7 +1,6 @@
 """The package LangMem as an agent: the real one, with a server that follows rules in the place of a model."""
 
 import runpy
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,17 +24,6 @@ from memgym.memory.store import MemoryStore
 given = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("external_play.py"))))
 OSLO, CELLO, BERGEN = "I live in Oslo.", "I play the cello on Sundays.", "Actually, I live in Bergen now."
 FORGET = "Please forget that I play the cello."
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with given.serve() as url:
-        yield url
-
-
-@pytest.fixture
-def llm(server: str) -> str:
-    return f"openai:rules@{server}"
 
 
 def make(model: PackageModel, **how: Any) -> LangMemStore:
@@ -105,15 +93,15 @@ def test_an_episode_with_its_search_and_without(llm: str, monkeypatch: pytest.Mo
     assert with_search.score > without.score
 
 
-def test_a_recording_replays(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_recording_replays(rule_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """LangMem writes random ids into its prompts: with them, nothing in the recording would be found again."""
     file, other = tmp_path / "run.jsonl", tmp_path / "other.jsonl"
-    first = given.play(langmem_package(Cassette(file, OpenAIClient("rules", base_url=server))))
+    first = given.play(langmem_package(Cassette(file, OpenAIClient("rules", base_url=rule_server))))
     again = given.play(langmem_package(Cassette(file)))
     assert first.actions == again.actions
     assert first.agent_bytes == again.agent_bytes
     monkeypatch.setattr(StableIds, "hide", lambda self, text: text)  # the control
-    given.play(langmem_package(Cassette(other, OpenAIClient("rules", base_url=server))))
+    given.play(langmem_package(Cassette(other, OpenAIClient("rules", base_url=rule_server))))
     with pytest.raises(AssertionError, match="CassetteMiss"):
         given.play(langmem_package(Cassette(other)))
 

@@ -5,7 +5,6 @@ import os
 import runpy
 import subprocess
 import sys
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,17 +25,6 @@ from memgym.memory.store import MemoryStore
 
 given = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("external_play.py"))))
 MOVED = ("I live in Oslo.", "Hello there!", "I play the cello on Sundays.", "Actually, I live in Bergen now.")
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with given.serve() as url:
-        yield url
-
-
-@pytest.fixture
-def llm(server: str) -> str:
-    return f"openai:rules@{server}"
 
 
 def make(model: PackageModel) -> Mem0Store:
@@ -95,9 +83,9 @@ def test_an_episode_with_its_search_and_without(llm: str, monkeypatch: pytest.Mo
     assert with_search.score > without.score
 
 
-def test_a_recording_replays_so_no_clock_and_no_uuid_is_in_a_prompt(server: str, tmp_path: Path) -> None:
+def test_a_recording_replays_so_no_clock_and_no_uuid_is_in_a_prompt(rule_server: str, tmp_path: Path) -> None:
     file = tmp_path / "run.jsonl"
-    first = given.play(mem0_package(Cassette(file, OpenAIClient("rules", base_url=server))))
+    first = given.play(mem0_package(Cassette(file, OpenAIClient("rules", base_url=rule_server))))
     again = given.play(mem0_package(Cassette(file)))
     assert first.actions == again.actions
     assert first.agent_bytes == again.agent_bytes
@@ -132,11 +120,11 @@ def test_telemetry_is_off_and_nothing_is_written_at_home(tmp_path: Path, llm: st
 
 
 @pytest.mark.slow
-def test_evaluated_and_verified_from_the_command_line(server: str, tmp_path: Path) -> None:
+def test_evaluated_and_verified_from_the_command_line(rule_server: str, tmp_path: Path) -> None:
     program = [sys.executable, "-m", "memgym"]
     agent = "memgym.agents.external.mem0:mem0_package"
     command = [*program, "evaluate", "--agent", agent, "-s", "quickstart", "--episodes", "1", "--seeds", "1"]
-    env = os.environ | {"OPENAI_BASE_URL": server, "MEMGYM_DATA": str(tmp_path / "none")}
+    env = os.environ | {"OPENAI_BASE_URL": rule_server, "MEMGYM_DATA": str(tmp_path / "none")}
     subprocess.run([*command, "--out", str(tmp_path / "r")], env=env, check=True, capture_output=True)
     subprocess.run([*program, "verify", str(tmp_path / "r")], env=env, check=True, capture_output=True)
     header = json.loads((tmp_path / "r" / "mem0-package" / "submission.json").read_text())
