@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from memgym.agents.llm.manager import Shown, show
 from memgym.envs.text import READER_K, Phase
 from memgym.integrations.trl import make_text_env
-from memgym.memory import MemoryEngine, MemoryOp, OpKind, as_action
+from memgym.memory import MemoryEngine, MemoryOp, OpKind, as_action, entry_nbytes
 from memgym.memory.lexical import STOP_WORDS, stem, stems
 from memgym.readers import make_reader
 from memgym.rng import CounterRNG
@@ -78,6 +78,11 @@ class Bank(NamedTuple):
         """Two banks with the same key have the same future."""
         return self.entries, self.next_id
 
+    @property
+    def nbytes(self) -> int:
+        """What counts against the budget."""
+        return sum(entry_nbytes(id, text) for id, text in self.entries)
+
     def shown(self, turn: Turn) -> Shown:
         """What a manager sees when the turn is said."""
         return show(turn.speaker, turn.said, self.entries)
@@ -89,17 +94,20 @@ class Source:
     Args:
         env: id and arguments of a text task whose `oracle_state` has a gold bank, with a reader, that asks only
             after its last turn.
+        byte_cost: what a full bank takes off the score of a dialogue.
 
     Raises:
-        ValueError: no reader, or a question before the last turn.
+        ValueError: no reader, a question before the last turn, or a cost without a budget.
     """
 
-    def __init__(self, env: Mapping[str, Any]) -> None:
+    def __init__(self, env: Mapping[str, Any], byte_cost: float = 0.0) -> None:
         arguments = {"max_searches": 0, **env}
         self.env = make_text_env(arguments.pop("id"), **arguments)
         if self.env.reader is None or not isinstance(arguments.get("reader"), str):
             raise ValueError("a manager alone is trained, so the environment needs the name of a reader.")
-        self.budget = self.env.memory_budget
+        self.budget, self.byte_cost = self.env.memory_budget, byte_cost
+        if byte_cost and not self.budget:
+            raise ValueError("byte_cost is a share of the budget: set memory_budget.")
         self._engines: dict[int, tuple[Any, MemoryEngine]] = {}  # of banks that were reached last
         self._read = make_reader(arguments["reader"])
 
@@ -162,9 +170,10 @@ class Source:
         return verdicts
 
     def score(self, dialogue: Dialogue, bank: Bank) -> float:
-        """The share of questions that are answered right from the bank."""
+        """The share of questions that are answered right from the bank, less what its bytes cost."""
         right = self.right(dialogue, bank)
-        return sum(right) / len(right)
+        cost = self.byte_cost * bank.nbytes / self.budget if self.budget else 0.0
+        return sum(right) / len(right) - cost
 
 
 def right_operation(turn: Turn, bank: Bank) -> MemoryOp:
