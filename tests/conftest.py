@@ -1,4 +1,4 @@
-"""Shared fixtures: the real data, where it is on this machine."""
+"""Shared fixtures: the real data, where it is on this machine, and a server in the place of a language model."""
 
 import os
 import runpy

@@ -172,7 +172,7 @@ class Source:
     def score(self, dialogue: Dialogue, bank: Bank) -> float:
         """The share of questions that are answered right from the bank, less what its bytes cost."""
         right = self.right(dialogue, bank)
-        cost = self.byte_cost * bank.nbytes / self.budget if self.budget else 0.0
+        cost = self.byte_cost * bank.nbytes / self.budget if self.byte_cost and self.budget else 0.0
         return sum(right) / len(right) - cost
 
 

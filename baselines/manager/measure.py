@@ -9,7 +9,7 @@ from typing import Any
 from memgym.agents.llm.manager import Decision, MemoryManager
 from memgym.agents.rules import RulesPolicy
 from memgym.baselines.manager.dialogues import SITUATIONS, Bank, Dialogue, Source, Turn, right_operation
-from memgym.memory import MemoryOp, entry_nbytes
+from memgym.memory import MemoryOp
 from memgym.memory.policy import MemoryView, Message
 
 __all__ = ["BASELINES", "Measured", "measure", "measure_baselines", "measure_manager"]
@@ -133,7 +133,7 @@ def _kept_by_rules(source: Source, dialogue: Dialogue) -> Bank:
     policy, bank = RulesPolicy(), Bank()
     for turn in dialogue.turns:
         entries = [{"id": id, "text": text, "attrs": ""} for id, text in bank.entries]
-        left = (source.budget or sys.maxsize) - sum(entry_nbytes(id, text) for id, text in bank.entries)
+        left = (source.budget or sys.maxsize) - bank.nbytes
         for op in policy.write(Message(turn.said, turn.speaker), MemoryView(entries, left)):
             bank = source.after(bank, op)
     return bank
