@@ -116,6 +116,20 @@ def test_no_text_breaks_the_resolver(text: str, written: date) -> None:
     assert all(0 <= when.place <= len(text) for when in find_dates(text, written))
 
 
+WORDS = (
+    "day yesterday tonight last this next in on for of the may sept fall friday weeks ago 7 2021 tea".split()
+)
+
+
+@given(st.lists(st.sampled_from(WORDS)))
+def test_a_text_without_a_word_for_a_time_is_skipped_and_no_other(words: list[str]) -> None:
+    text = " ".join(words)
+    found = find_dates(text, THURSDAY)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("memgym.readers.dates.HINT", re.compile(""))
+        assert find_dates(text, THURSDAY) == found
+
+
 @pytest.mark.parametrize(
     ("question", "answer"),
     [

@@ -99,15 +99,15 @@ def _env_id(env: gym.Env) -> str:
 
 
 def belief() -> ScriptedAgent:
-    """The agent "belief"."""
+    """Exact belief from observations alone: the ceiling without a look at the hidden state."""
     return ScriptedAgent("belief")
 
 
 def first_cue() -> ScriptedAgent:
-    """The agent "first-cue"."""
+    """Keeps what it saw first for ever: retention without rewriting."""
     return ScriptedAgent("first-cue")
 
 
 def cue_blind() -> ScriptedAgent:
-    """The agent "cue-blind"."""
+    """Remembers nothing of what it was shown: what the task yields without memory."""
     return ScriptedAgent("cue-blind")

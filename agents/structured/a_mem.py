@@ -240,7 +240,7 @@ def _as_note(entry: Shown) -> Note:
 def a_mem(
     llm: str = "rules", variant: Literal["paper", "released"] = "paper", evolution: bool = True
 ) -> PolicyAgent:
-    """A-MEM over the environment's bank.
+    """A-MEM: notes with keywords, tags and context, linked to neighbours, which change with them.
 
     Args:
         llm: who carries out its steps, as `memgym.llm.make_llm` names it.

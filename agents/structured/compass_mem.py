@@ -290,8 +290,10 @@ def _reachable(starts: list[int], edges: Edges) -> list[int]:
 def _k_means(vectors: NDArray[np.float32], count: int) -> tuple[NDArray[np.float32], list[int]]:
     """Centres of length 1, and the cluster of each vector; it starts from vectors that are least alike."""
     first = [0]
+    likeness = vectors @ vectors[0]  # to the nearest of the first
     for _ in range(count - 1):
-        first.append(int(np.argmin(np.round((vectors @ vectors[first].T).max(axis=1), 5))))
+        first.append(int(np.argmin(np.round(likeness, 5))))
+        likeness = np.maximum(likeness, vectors @ vectors[first[-1]])
     centres = vectors[first]
     labels = np.zeros(len(vectors), int)
     for _ in range(ROUNDS):
@@ -311,7 +313,7 @@ def _day(entry: Shown) -> str:
 
 
 def compass_mem(llm: str = "rules", edges: bool = True) -> PolicyAgent:
-    """CompassMem over the environment's bank.
+    """CompassMem: events with typed relations and topics, searched best first towards what is missing.
 
     Args:
         llm: who carries out its steps, as `memgym.llm.make_llm` names it.

@@ -281,7 +281,7 @@ def _holds(attrs: Mapping[str, Any], period: Period | None, now: str) -> bool:
 
 
 def graphiti(llm: str = "rules", invalidation: bool = True, hops: int = 2) -> PolicyAgent:
-    """A bitemporal graph of facts over the environment's bank.
+    """Graphiti: facts as edges with the time in which they hold, found by words, vectors and neighbourhood.
 
     Args:
         llm: who carries out its steps, as `memgym.llm.make_llm` names it.

@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 __all__ = ["HalfVectors"]
 
 FIRST_ROWS = 64
+FLOATS = (
+    np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32)
+)  # looking up is faster than casting
 
 
 class HalfVectors:
@@ -41,7 +44,8 @@ class HalfVectors:
 
     def of(self, numbers: Iterable[int]) -> NDArray[np.float32]:
         """A row for each of the numbers."""
-        return self._table[[self._rows[number] for number in numbers]].astype(np.float32)
+        rows = [self._rows[number] for number in numbers]
+        return FLOATS.take(self._table.view(np.uint16).take(rows, axis=0))
 
     @property
     def nbytes(self) -> int:

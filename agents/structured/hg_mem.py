@@ -319,8 +319,8 @@ class HGMemPolicy(MemoryPolicy):
                 reached |= {name for number in numbers for name in self._objects(number)}
             pool = {number for name in reached for number in graph[name]}
         else:
-            held = self.memory.vertices
-            pool = {number for number in self.ledger if not held & set(self._objects(number))}
+            named = set[int]().union(*(graph[name] for name in self.memory.vertices))
+            pool = {*self.ledger} - named
         near = self.ledger.nearest(concern.query, self.hits, among=sorted(pool - seen.keys()))
         return [number for number, _ in near]
 
@@ -357,7 +357,7 @@ def _objects_of(text: str, speaker: tuple[str, ...], known: frozenset[str]) -> t
 
 
 def hg_mem(llm: str = "rules", merging: bool = True, hops: int = 2) -> PolicyAgent:
-    """HGMem over the environment's bank.
+    """HGMem: for each question, a hypergraph of points that are inserted, updated and merged.
 
     Args:
         llm: who carries out its steps, as `memgym.llm.make_llm` names it.

@@ -254,7 +254,7 @@ def _as_hit(line: Line, time: str, notes: dict[str, int]) -> Shown:
 
 
 def l2mac(llm: str = "rules", window: int = 800, files: bool = True, summary: bool = True) -> PolicyAgent:
-    """L2MAC's control unit and file store over the environment's bank.
+    """L2MAC: files of lines, edited and looked at by a control unit with a bounded window.
 
     Args:
         llm: who carries out its steps, as `memgym.llm.make_llm` names it.

@@ -70,6 +70,7 @@ class Ledger:
         self._left = 0
         self._ops: list[MemoryOp] = []
         self._shown: dict[int, Shown] = {}
+        self._last_vector: tuple[str, NDArray[np.float32]] = "", np.zeros(0, np.float32)
 
     # ------------------------------------------------------------------ planning
 
@@ -181,7 +182,13 @@ class Ledger:
     def embed(self, number: int, text: str) -> None:
         """Make the vector of an entry of this text."""
         if self.embedder is not None:
-            self._vectors.put(number, self.embedder.embed([text])[0])
+            self._vectors.put(number, self._vector(text, self.embedder))
+
+    def _vector(self, text: str, embedder: Embedder) -> NDArray[np.float32]:
+        """The vector of a text; what was just looked for is often what is then kept."""
+        if text != self._last_vector[0] or not text:
+            self._last_vector = text, embedder.embed([text])[0]
+        return self._last_vector[1]
 
     def _forget(self, number: int) -> None:
         self._attrs_nbytes -= self._known.pop(number).attrs_nbytes
@@ -214,7 +221,7 @@ class Ledger:
         numbers = [n for n in (self._known if among is None else among) if n in self._vectors]
         if not numbers or self.embedder is None:
             return []
-        query = self.embedder.embed([text])[0]
+        query = self._vector(text, self.embedder)
         # rounded, since the last bits of a product depend on the machine
         scores = np.round(self._vectors.of(numbers) @ query, 5)
         best = np.argsort(-scores, kind="stable")[:k]

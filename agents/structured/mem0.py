@@ -198,7 +198,7 @@ def _number(hit: Shown) -> int:
 
 
 def mem0(llm: str = "rules", variant: Literal["v1", "v2"] = "v1", update: bool = True) -> PolicyAgent:
-    """mem0 over the environment's bank.
+    """mem0: extracts facts and keeps them up to date by ADD, UPDATE, DELETE or nothing.
 
     Args:
         llm: who carries out its steps, as `memgym.llm.make_llm` names it.

@@ -306,7 +306,7 @@ def mem_alpha(
     typed: bool = True,
     retrieval: Literal["bm25", "dense"] = "bm25",
 ) -> PolicyAgent:
-    """Mem-alpha's memory over the environment's bank.
+    """Mem-alpha: writes core, semantic and episodic memory by tool calls; core is read with every question.
 
     Args:
         llm: who carries out its step, as `memgym.llm.make_llm` names it.

@@ -118,7 +118,7 @@ def distillation_examples(recording: str | Path, step: str) -> Iterator[dict[str
 
 
 def mem_lora(llm: str = "rules", adapters: Mapping[str, str] | None = None) -> PolicyAgent:
-    """MemLoRA over the environment's bank.
+    """MemLoRA: extracts facts, keeps them up to date and answers, each step by an adapter of its own.
 
     Args:
         llm: who carries out all steps; with adapters, ``"local:FOLDER_OR_ID"``, the small model.

@@ -84,7 +84,7 @@ class MemoryR1Policy(MemoryPolicy):
 
 
 def memory_r1(llm: str = "rules", manager: bool = True, distillation: bool = True) -> PolicyAgent:
-    """Memory-R1's pipeline over the environment's bank.
+    """Memory-R1: decides ADD, UPDATE, DELETE or NOOP for every fact, and selects memories for an answer.
 
     Args:
         llm: who carries out its steps, as `memgym.llm.make_llm` names it.

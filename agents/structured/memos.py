@@ -217,7 +217,7 @@ class MemOSPolicy(MemoryPolicy):
 def memos(
     llm: str = "rules", conflicts: bool = True, scheduler: bool = True, governance: bool = True
 ) -> PolicyAgent:
-    """MemOS over the environment's bank.
+    """MemOS: a cube of plaintext, activation and parametric memory, with lives, versions and rights.
 
     Args:
         llm: who carries out its steps, as `memgym.llm.make_llm` names it.

@@ -231,7 +231,7 @@ def simple_mem(
     consolidation: bool = True,
     metadata: bool = True,
 ) -> PolicyAgent:
-    """SimpleMem over the environment's bank.
+    """SimpleMem: keeps what is new, with names and dates resolved, joins what is alike, searches three views.
 
     Args:
         llm: who carries out its steps, as `memgym.llm.make_llm` names it.

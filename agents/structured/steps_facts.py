@@ -2,6 +2,7 @@
 
 import re
 from datetime import date
+from functools import lru_cache
 from typing import Literal
 
 from memgym.agents.rules import FIRST_PERSON
@@ -161,6 +162,7 @@ def decide_by_words(x: DecisionInput) -> Decisions:
     return Decisions(operations=(Decision(event="UPDATE", number=memory.number, text=text),))
 
 
+@lru_cache(maxsize=1 << 12)  # a fact is compared again and again
 def _verb(text: str) -> frozenset[str]:
     """The stem of the first content word that is no cue: as a rule, what is done."""
     words = [stem(word) for word in content_words(text) if not word.endswith("ly")]

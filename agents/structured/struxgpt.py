@@ -149,7 +149,7 @@ class StruXPolicy(MemoryPolicy):
 
 
 def struxgpt(llm: str = "rules", structure: bool = True) -> PolicyAgent:
-    """Context structurisation over the environment's bank.
+    """StruXGPT: puts what is said in order, by scope and aspect, and keeps an entry an aspect.
 
     Args:
         llm: who carries out its step, as `memgym.llm.make_llm` names it.

@@ -197,8 +197,10 @@ class TaskMemoryPolicy(MemoryPolicy):
 
     def _forget(self, message: Message) -> None:
         known = tuple(
-            KnownTriple(number=n, subject=self._path(n)[0], relation=self._title(n), object=self._values[n])
-            for n in self.ledger
+            KnownTriple(
+                number=n, subject=self._title(line[0]), relation=self._title(n), object=self._values[n]
+            )
+            for n, line in self._lines().items()
             if self._values[n]
         )
         x = Requested(text=message.text, speaker=message.speaker, known=known)
@@ -214,12 +216,13 @@ class TaskMemoryPolicy(MemoryPolicy):
 
     def _shown(self) -> tuple[TaskShown, ...]:
         newest = sorted(self.ledger, key=lambda number: -self.ledger.attrs(number)["changed"])[:SHOWN]
+        lines = self._lines()
         return tuple(
             TaskShown(
                 number=n,
-                path=self._path(n),
+                path=tuple(map(self._title, lines[n])),
                 value=self._values[n],
-                stated="stated" in self.ledger.attrs(self._root(n)),
+                stated="stated" in self.ledger.attrs(lines[n][0]),
             )
             for n in sorted(newest)
         )
@@ -238,14 +241,22 @@ class TaskMemoryPolicy(MemoryPolicy):
             line.insert(0, parent)
         return line
 
+    def _lines(self) -> dict[int, tuple[int, ...]]:
+        """Those of all tasks."""
+        lines: dict[int, tuple[int, ...]] = {}
+        for number in self.ledger:  # parents come before their steps
+            parent = self._parent(number)
+            lines[number] = (*lines[parent], number) if parent else (number,)
+        return lines
+
     def _path(self, number: int) -> tuple[str, ...]:
-        return tuple(self._title(each) for each in self._line(number))
+        return tuple(map(self._title, self._line(number)))
 
     def _root(self, number: int) -> int:
         return self._line(number)[0]
 
     def _below(self, number: int) -> list[int]:
-        return [other for other in self.ledger if other != number and number in self._line(other)]
+        return [other for other, line in self._lines().items() if number in line[:-1]]
 
     def _depends(self, number: int) -> list[int]:
         return [on for on in self.ledger.attrs(number).get("depends", []) if on in self.ledger]
@@ -337,11 +348,12 @@ class TaskMemoryPolicy(MemoryPolicy):
         Where it names a task of its own, only that one and its steps.
         """
         asked = topic_words(question) - CUES
-        named = {n for n in self.ledger if not self._parent(n) and topic_words(self._title(n)) <= asked}
+        lines = self._lines()
+        named = {n for n, line in lines.items() if len(line) == 1 and topic_words(self._title(n)) <= asked}
         held = {
-            n: topic_words(" ".join([*self._path(n), self._values[n]])) & asked
-            for n in self.ledger
-            if not named or self._root(n) in named
+            n: topic_words(" ".join([*map(self._title, line), self._values[n]])) & asked
+            for n, line in lines.items()
+            if not named or line[0] in named
         }
         often: dict[str, int] = {}
         for words in held.values():
@@ -367,7 +379,7 @@ def _told(path: Sequence[str], value: str) -> str:
 
 
 def tme(llm: str = "rules", revision: bool = True) -> PolicyAgent:
-    """The Task Memory Engine over the environment's bank.
+    """The Task Memory Engine: trees of tasks with dependencies and history, read along the path asked about.
 
     Args:
         llm: who carries out its steps, as `memgym.llm.make_llm` names it.

@@ -18,6 +18,8 @@ __all__ = ["Episode", "Recorder", "array_prefix", "kind_name", "metric_of", "num
 _DOUBLE = struct.Struct("d").pack
 NOT_METRICS = {"memory_bytes", "memory_ops", "refused", "score", "success"}
 NUMBERS = (bool, int, float, np.number, np.bool_)
+ENTRY, SCORE = {"attrs", "id", "score", "text"}, np.dtype(np.float32)  # of a memory in view
+MAX_KEPT = 4096  # characters of an entry
 
 
 @dataclass
@@ -176,8 +178,9 @@ def _feed(digest: Any, value: Any) -> None:
     if type(value) is np.ndarray and not value.dtype.hasobject:
         digest.update(array_prefix(value.dtype, value.shape) + value.tobytes())
     elif isinstance(value, str):
-        data = value.encode()
-        digest.update(b"s%d:" % len(data) + data)
+        digest.update(_string(value))
+    elif type(value) is dict and value.keys() == ENTRY and (around := _around_score(value)):
+        digest.update(around[0] + value["score"].tobytes() + around[1])
     elif isinstance(value, Mapping):
         digest.update(b"d%d:" % len(value))
         for key in sorted(value):
@@ -192,6 +195,30 @@ def _feed(digest: Any, value: Any) -> None:
         if array.dtype.hasobject:
             raise TypeError(f"an observation holds {type(value).__name__}, which has no fixed bytes to hash.")
         digest.update(array_prefix(array.dtype, array.shape) + array.tobytes())
+
+
+def _around_score(entry: dict[str, Any]) -> tuple[bytes, bytes] | None:
+    """What `_feed` adds of an entry of a memory before and after its score; None for what only looks like one.
+
+    A memory shows much the same entries step after step, so theirs is kept.
+    """
+    attrs, id, score, text = entry["attrs"], entry["id"], entry["score"], entry["text"]
+    if not type(attrs) is type(id) is type(text) is str or len(attrs) + len(text) > MAX_KEPT:
+        return None
+    if type(score) is not np.ndarray or score.dtype != SCORE or score.shape:
+        return None
+    return _kept_around_score(attrs, id, text)
+
+
+@lru_cache(maxsize=1 << 12)
+def _kept_around_score(attrs: str, id: str, text: str) -> tuple[bytes, bytes]:
+    before = b"".join(map(_string, ("attrs", attrs, "id", id, "score")))
+    return b"d4:" + before + array_prefix(SCORE, ()), _string("text") + _string(text)
+
+
+def _string(text: str) -> bytes:
+    data = text.encode()
+    return b"s%d:%b" % (len(data), data)
 
 
 @lru_cache(maxsize=256)

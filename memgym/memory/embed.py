@@ -60,11 +60,12 @@ class HashingEmbedder:
         """One row a text, float32."""
         out = np.zeros((len(texts), self.dim), np.float32)
         for row, text in zip(out, texts, strict=True):
-            for word in content_words(text):
-                hashes, weights = _pieces(word)
-                # the top bit is the sign, so that what shares a place by chance cancels out on average
-                signs = np.where(hashes >> np.uint64(63), np.float32(1), np.float32(-1))
-                np.add.at(row, (hashes % np.uint64(self.dim)).astype(np.intp), signs * weights)
+            words = [_places(word, self.dim) for word in content_words(text)]
+            if words:
+                places, weights = (np.concatenate(parts) for parts in zip(*words, strict=True))
+                row[:] = np.bincount(
+                    places, weights, self.dim
+                )  # whole numbers, so their order does not matter
         return _unit(out)
 
 
@@ -164,16 +165,18 @@ def make_embedder(name: str = "hashing") -> Embedder:
 
 
 @lru_cache(maxsize=1 << 14)
-def _pieces(word: str) -> tuple[NDArray[np.uint64], NDArray[np.float32]]:
-    """Hashes and weights of a word's stem and of the character n-grams of the word between two blanks."""
+def _places(word: str, dim: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Where in a vector a word's stem and the n-grams of the word between two blanks count, and how much."""
     padded = f" {word} "
     pieces = [
         padded[i : i + n] for n in range(SHORTEST, LONGEST + 1) for i in range(max(1, len(padded) - n + 1))
     ]
     pieces = [f"={stem(word)}", *dict.fromkeys(pieces)]
-    weights = np.ones(len(pieces), np.float32)  # so long words, which are rarer, weigh more than short ones
-    weights[0] = STEM_WEIGHT
-    return np.array([_hash(piece) for piece in pieces], np.uint64), weights
+    hashes = np.array([_hash(piece) for piece in pieces], np.uint64)
+    # the top bit is the sign, so that what shares a place by chance cancels out on average
+    weights = np.where(hashes >> np.uint64(63), 1.0, -1.0)  # a long word, which is rarer, has more pieces
+    weights[0] *= STEM_WEIGHT
+    return (hashes % np.uint64(dim)).astype(np.intp), weights
 
 
 def _hash(text: str) -> int:

@@ -78,6 +78,8 @@ def find_dates(text: str, written: date) -> list[When]:
     ['the week before 9 June 2023', '8 June 2023']
     """
     plain = text.lower()
+    if not HINT.search(plain):
+        return []
     found: list[tuple[int, int, When]] = []
     for pattern, resolve in RULES:
         for match in pattern.finditer(plain):
@@ -261,3 +263,7 @@ RULES: list[tuple["re.Pattern[str]", Rule]] = [
         (r"\bon the (?P<day>\d{1,2})(?:st|nd|rd|th)\b", _day_of_month),
     )
 ]
+HINT = re.compile(
+    rf"\d|day|tomorrow|night|morning|afternoon|evening|week|month|year|decade|{SEASON}|\b(?:{MONTH})\b"
+)
+"""Each rule needs one of these; most texts have none, and are done with."""
