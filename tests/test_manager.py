@@ -17,7 +17,7 @@ pytest.importorskip("transformers", reason="needs transformers: pip install 'mem
 
 from memgym.agents.llm.manager import Decision, MemoryManager, Shown, read_operation, show  # noqa: E402
 from memgym.baselines.manager import run as run_module  # noqa: E402
-from memgym.baselines.manager.dialogues import Bank, Dialogue, Source, right_operation, varied  # noqa: E402
+from memgym.baselines.manager.dialogues import Bank, Dialogue, Source, right_operation  # noqa: E402
 from memgym.baselines.manager.learn import GRPOLoss, PPOLoss, clipped_loss, gae, group_advantages  # noqa: E402
 from memgym.baselines.manager.measure import measure, measure_baselines  # noqa: E402
 from memgym.baselines.manager.network import Row, score_replies  # noqa: E402
@@ -29,6 +29,7 @@ from memgym.baselines.manager.rollouts import (  # noqa: E402
     sample_trajectories,
 )
 from memgym.baselines.manager.run import Plan, run_manager, train_manager  # noqa: E402
+from memgym.baselines.manager.variation import BESIDE, varied  # noqa: E402
 from memgym.baselines.manager.warm_up import Teacher, draw_dialogue  # noqa: E402
 from memgym.baselines.recipe import load_recipe  # noqa: E402
 from memgym.baselines.tiny_model import TinyPlan  # noqa: E402
@@ -211,6 +212,25 @@ def test_made_up_words_change_no_truth(source: Source) -> None:
         assert all(any(value in text for value in told) for _, text in bank.entries)
         right += source.right(other, bank)
     assert sum(right) / len(right) > 0.9  # the reader finds what the questions ask for
+
+
+@pytest.mark.parametrize(("beside", "is_found"), [(BESIDE, True), (0.0, False)])
+def test_how_a_sentence_is_built_does_not_tell_a_fact(
+    source: Source, monkeypatch: pytest.MonkeyPatch, beside: float, is_found: bool
+) -> None:
+    """Some small talk is worded like a fact or a request, about something that is never asked."""
+    monkeypatch.setattr("memgym.baselines.manager.variation.BESIDE", beside)
+    small_talk = [
+        frozenset(turn.said.lower().split())
+        for episode in range(60)
+        for turn in varied(source.dialogue(6, episode), CounterRNG(episode)).turns
+        if turn.situation == "small talk"
+    ]
+    assert len(small_talk) > 300
+    like_requests = sum("forget" in words for words in small_talk)
+    assert like_requests > 5 if is_found else like_requests == 0
+    asked = {"allergy", "car", "favourite", "food", "gift", "hobby", "job", "live", "pet", "work"}
+    assert not any(asked & words for words in small_talk)
 
 
 def test_no_word_of_a_request_is_always_there(source: Source) -> None:

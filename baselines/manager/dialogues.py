@@ -6,33 +6,22 @@ are those of the environment (`memgym.memory.MemoryEngine`), and the score of a 
 give (`tests/test_manager.py` compares them).
 """
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, NamedTuple
 
 from memgym.agents.llm.manager import Shown, show
 from memgym.envs.text import READER_K, Phase
 from memgym.integrations.trl import make_text_env
 from memgym.memory import MemoryEngine, MemoryOp, OpKind, as_action, entry_nbytes
-from memgym.memory.lexical import STOP_WORDS, stem, stems
 from memgym.readers import make_reader
-from memgym.rng import CounterRNG
 from memgym.scoring import score_answer
 from memgym.stream import Question
-from memgym.worlds.dialogue import lexicon
 
-__all__ = ["SITUATIONS", "Asked", "Bank", "Dialogue", "Source", "Turn", "right_operation", "varied"]
+__all__ = ["SITUATIONS", "Asked", "Bank", "Dialogue", "Source", "Turn", "right_operation"]
 
 SITUATIONS = ("new fact", "changed fact", "forget request", "small talk")
-MOST_LOST = 0.5  # share of a turn's words that `varied` may replace, those it keeps aside; of small talk all
-MADE_UP = 0.5  # of the words that come in others' places
-FUNCTION_WORDS = sorted(STOP_WORDS)
-WORD = re.compile(r"\w+")
 MOST_ENGINES = 256
-PLACE = re.compile(r"\{[^}]*\}")  # of a template, where a value goes
-LETTERS = re.compile(r"[A-Za-z]{4,}")
 
 
 class Turn(NamedTuple):
@@ -186,92 +175,6 @@ def right_operation(turn: Turn, bank: Bank) -> MemoryOp:
     if turn.situation in ("new fact", "changed fact"):
         return MemoryOp.add(turn.text)
     return MemoryOp.noop()
-
-
-def varied(dialogue: Dialogue, rng: CounterRNG) -> Dialogue:
-    """The same dialogue with other words: for its people, the last word of each value, and some of the words said.
-
-    A training split has few names and wordings, and a model could learn them by heart instead of what all have in
-    common. In the place of a function word comes another one, in some dialogues more often than in others; for any
-    other there comes a word of the whole training split, or one made up of two: a tokenizer has pieces that these
-    dialogues never use, and what their embeddings are like is left to chance until they stand somewhere. What the
-    questions ask by stays, since the reader finds answers by it: what is true of the dialogue stays true.
-    """
-    share, of_function_words = rng.random(), rng.random()
-    names: dict[str, str] = {}
-    for old in (
-        *(turn.speaker for turn in dialogue.turns),
-        *(value.split()[-1] for _, value in dialogue.facts),
-    ):
-        names.setdefault(old, _cased(_made_up(rng), old))
-
-    def new(text: str) -> str:
-        for old, made in names.items():
-            text = text.replace(old, made).replace(old.capitalize(), made.capitalize())
-        return text
-
-    asked = frozenset[str]().union(*(stems(one.text) for one in dialogue.asked))
-    told = frozenset(word for fact in dialogue.facts for word in WORD.findall(new(" ".join(fact)).lower()))
-
-    def said(turn: Turn) -> str:
-        lost = share * (1 if turn.situation == "small talk" else MOST_LOST)
-
-        def lose(found: re.Match[str]) -> str:
-            word, plain = found[0], found[0].lower()
-            is_function_word = plain in STOP_WORDS
-            if plain in told or stem(plain) in asked:
-                return word
-            if rng.random() >= lost * (of_function_words if is_function_word else 1):
-                return word
-            if is_function_word:
-                other = rng.choice(FUNCTION_WORDS)
-            else:
-                other = _made_up(rng) if rng.random() < MADE_UP else rng.choice(_training_words())
-            return _cased(other, word)
-
-        return WORD.sub(lose, new(turn.said))
-
-    return Dialogue(
-        tuple(
-            turn._replace(
-                speaker=new(turn.speaker),
-                said=said(turn),
-                outdated=turn.outdated and (new(turn.outdated[0]), new(turn.outdated[1])),
-            )
-            for turn in dialogue.turns
-        ),
-        tuple(Asked(new(a.text), a.type, new(a.answer)) for a in dialogue.asked),
-        tuple((new(person), new(value)) for person, value in dialogue.facts),
-    )
-
-
-def _cased(word: str, other: str) -> str:
-    """The word, with a capital where the other has one."""
-    return word.capitalize() if other[0].isupper() else word
-
-
-def _made_up(rng: CounterRNG) -> str:
-    """The beginning of a word and the end of another."""
-    one, other = rng.choice(_training_words()), rng.choice(_training_words())
-    return one[: rng.integer(2, len(one))] + other[-rng.integer(2, len(other)) :]
-
-
-@cache
-def _training_words() -> tuple[str, ...]:
-    """Words of at least four letters in the whole training split of the synthetic dialogues, in lower case."""
-    texts = (PLACE.sub(" ", text) for text in _texts(lexicon("train").words))
-    return tuple(sorted({word.lower() for text in texts for word in LETTERS.findall(text)} - STOP_WORDS))
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for part in value.values():
-            yield from _texts(part)
-    elif isinstance(value, Sequence):
-        for part in value:
-            yield from _texts(part)
 
 
 def _says(text: str, fact: tuple[str, str]) -> bool:

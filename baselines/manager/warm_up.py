@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from memgym.agents.llm.manager import MemoryManager
-from memgym.baselines.manager.dialogues import Bank, Dialogue, Source, Turn, right_operation, varied
+from memgym.baselines.manager.dialogues import Bank, Dialogue, Source, Turn, right_operation
 from memgym.baselines.manager.network import Row, score_replies
+from memgym.baselines.manager.variation import varied
 from memgym.core.arguments import check_integer, check_number
 from memgym.memory import MemoryOp
 from memgym.rng import CounterRNG

@@ -160,6 +160,7 @@ class TextMemoryEnv(MemoryEnv[dict[str, Any], dict[str, Any]]):
         self._events = iter(self._stream(self._key, self.episode))
         self._num_events = 0
         self._view: tuple[dict[str, Any], ...] | None = None
+        self._shown_as: dict[str, tuple[MemoryEntry, dict[str, Any]]] = {}  # what was in view last
         self._steps = 0
         self._scores: list[float] = []
         self._num_correct = 0
@@ -297,7 +298,9 @@ class TextMemoryEnv(MemoryEnv[dict[str, Any], dict[str, Any]]):
         for id in self.bank.replaced(op):
             items |= self._held.get(id, {})
         if isinstance(self._now, Item) and op.kind in (OpKind.ADD, OpKind.UPDATE, OpKind.MERGE):
-            items |= self._told(self._now)
+            if self._told_now is None:
+                self._told_now = self._told(self._now)
+            items |= self._told_now
         said = stems(op.text) if items else frozenset()
         held = [(id, told) for id, told in items.items() if told and 2 * len(told & said) >= len(told)]
         return dict(held[-MAX_CREDIT:])
@@ -337,6 +340,7 @@ class TextMemoryEnv(MemoryEnv[dict[str, Any], dict[str, Any]]):
     def _advance(self) -> None:
         self._now = next(self._events, None)
         self._num_events += 1
+        self._told_now: dict[str, frozenset[str]] | None = None  # of this item, once an operation needs it
         self._searches_left = self.max_searches
         self._hits: tuple[dict[str, Any], ...] = ()
         if self.bank.nbytes > self.view_bytes:  # otherwise all of it is in view, whatever the text
@@ -362,7 +366,11 @@ class TextMemoryEnv(MemoryEnv[dict[str, Any], dict[str, Any]]):
                     entries.append(hit.entry)
                     room -= hit.entry.nbytes
         self._viewed = entries
-        return tuple(_shown(entry) for entry in entries)
+        before, self._shown_as = self._shown_as, {}
+        for entry in entries:  # most are as they were at the last look
+            known = before.get(entry.id)
+            self._shown_as[entry.id] = known if known and known[0] is entry else (entry, _shown(entry))
+        return tuple([shown for _, shown in self._shown_as.values()])
 
     def _observe(self) -> dict[str, Any]:
         now = self._now

@@ -31,6 +31,7 @@ def content_words(text: str) -> list[str]:
     return [word for word in words if word not in STOP_WORDS] or words
 
 
+@lru_cache(maxsize=1 << 14)
 def stem(word: str) -> str:
     """Cut plural and verb endings: enough to match "moved" with "move" where no index is at hand."""
     for ending in ("ing", "ies", "ed", "es", "s"):

@@ -1,0 +1,135 @@
+"""Training dialogues in other words, so that a manager learns what all wordings have in common and none by heart."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from memgym.baselines.manager.dialogues import Asked, Dialogue, Turn
+from memgym.memory.lexical import STOP_WORDS, stem, stems
+from memgym.rng import CounterRNG
+from memgym.worlds.dialogue import lexicon
+
+__all__ = ["BESIDE", "varied"]
+
+MOST_LOST = 0.5  # share of a turn's words that may be replaced, those that are kept aside; of small talk all
+MADE_UP = 0.5  # of the words that come in others' places
+BESIDE = 0.25  # of small talk becomes a statement about what no question is about
+FUNCTION_WORDS = sorted(STOP_WORDS)
+WORD = re.compile(r"\w+")
+PLACE = re.compile(r"\{[^}]*\}")  # of a template, where a value goes
+LETTERS = re.compile(r"[A-Za-z]{4,}")
+
+
+def varied(dialogue: Dialogue, rng: CounterRNG) -> Dialogue:
+    """The same dialogue with other words: for its people, the last word of each value, and some of the words said.
+
+    A training split has few names and wordings, and a model could learn them by heart instead of what all have in
+    common. In the place of a function word comes another one, in some dialogues more often than in others; for any
+    other there comes a word of the whole training split, or one made up of two: a tokenizer has pieces that these
+    dialogues never use, and what their embeddings are like is left to chance until they stand somewhere. What the
+    questions ask by stays, since the reader finds answers by it: what is true of the dialogue stays true.
+
+    Some small talk gives way to what is worded like a fact, a change or a request to forget, but about something that
+    no question is ever about: how a sentence is built does not tell a fact, what it is about does.
+    """
+    share, of_function_words = rng.random(), rng.random()
+    names: dict[str, str] = {}
+    for old in (
+        *(turn.speaker for turn in dialogue.turns),
+        *(value.split()[-1] for _, value in dialogue.facts),
+    ):
+        names.setdefault(old, _cased(_made_up(rng), old))
+
+    def new(text: str) -> str:
+        for old, made in names.items():
+            text = text.replace(old, made).replace(old.capitalize(), made.capitalize())
+        return text
+
+    asked = frozenset[str]().union(*(stems(one.text) for one in dialogue.asked))
+    told = frozenset(word for fact in dialogue.facts for word in WORD.findall(new(" ".join(fact)).lower()))
+
+    def said(turn: Turn) -> str:
+        is_small_talk = turn.situation == "small talk"
+        lost = share * (1 if is_small_talk else MOST_LOST)
+
+        def lose(found: re.Match[str]) -> str:
+            word, plain = found[0], found[0].lower()
+            is_function_word = plain in STOP_WORDS
+            if plain in told or stem(plain) in asked:
+                return word
+            if rng.random() >= lost * (of_function_words if is_function_word else 1):
+                return word
+            if is_function_word:
+                other = rng.choice(FUNCTION_WORDS)
+            else:
+                other = _made_up(rng) if rng.random() < MADE_UP else rng.choice(_training_words())
+            return _cased(other, word)
+
+        beside = is_small_talk and rng.random() < BESIDE
+        return WORD.sub(lose, _beside(rng) if beside else new(turn.said))
+
+    return Dialogue(
+        tuple(
+            turn._replace(
+                speaker=new(turn.speaker),
+                said=said(turn),
+                outdated=turn.outdated and (new(turn.outdated[0]), new(turn.outdated[1])),
+            )
+            for turn in dialogue.turns
+        ),
+        tuple(Asked(new(a.text), a.type, new(a.answer)) for a in dialogue.asked),
+        tuple((new(person), new(value)) for person, value in dialogue.facts),
+    )
+
+
+def _cased(word: str, other: str) -> str:
+    """The word, with a capital where the other has one."""
+    return word.capitalize() if other[0].isupper() else word
+
+
+def _made_up(rng: CounterRNG) -> str:
+    """The beginning of a word and the end of another."""
+    one, other = rng.choice(_training_words()), rng.choice(_training_words())
+    return one[: rng.integer(2, len(one))] + other[-rng.integer(2, len(other)) :]
+
+
+def _beside(rng: CounterRNG) -> str:
+    """A sentence as facts have it, with other words where it says what it is about."""
+    said = PLACE.sub(_made_up(rng), rng.choice(_fact_wordings()))
+    return WORD.sub(lambda word: _made_up(rng) if stem(word[0].lower()) in _subjects() else word[0], said)
+
+
+@cache
+def _fact_wordings() -> tuple[str, ...]:
+    """How the training split tells facts and changes and asks to forget."""
+    slots = lexicon("train").words["slots"].values()
+    return tuple(text for slot in slots for kind in ("assert", "update", "forget") for text in slot[kind])
+
+
+@cache
+def _subjects() -> frozenset[str]:
+    """Stems of what the training split asks about."""
+    slots = lexicon("train").words["slots"].values()
+    return frozenset[str]().union(
+        *(stems(PLACE.sub(" ", text)) for slot in slots for text in slot["question"])
+    )
+
+
+@cache
+def _training_words() -> tuple[str, ...]:
+    """Words of at least four letters in the whole training split, in lower case; none that questions ask by."""
+    texts = (PLACE.sub(" ", text) for text in _texts(lexicon("train").words))
+    found = {word.lower() for text in texts for word in LETTERS.findall(text)} - STOP_WORDS
+    return tuple(sorted(word for word in found if stem(word) not in _subjects()))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for part in value.values():
+            yield from _texts(part)
+    elif isinstance(value, Sequence):
+        for part in value:
+            yield from _texts(part)
