@@ -83,20 +83,17 @@ class Source:
     Args:
         env: id and arguments of a text task whose `oracle_state` has a gold bank, with a reader, that asks only
             after its last turn.
-        byte_cost: what a full bank takes off the score of a dialogue.
 
     Raises:
-        ValueError: no reader, a question before the last turn, or a cost without a budget.
+        ValueError: no reader, or a question before the last turn.
     """
 
-    def __init__(self, env: Mapping[str, Any], byte_cost: float = 0.0) -> None:
+    def __init__(self, env: Mapping[str, Any]) -> None:
         arguments = {"max_searches": 0, **env}
         self.env = make_text_env(arguments.pop("id"), **arguments)
         if self.env.reader is None or not isinstance(arguments.get("reader"), str):
             raise ValueError("a manager alone is trained, so the environment needs the name of a reader.")
-        self.budget, self.byte_cost = self.env.memory_budget, byte_cost
-        if byte_cost and not self.budget:
-            raise ValueError("byte_cost is a share of the budget: set memory_budget.")
+        self.budget = self.env.memory_budget
         self._engines: dict[int, tuple[Any, MemoryEngine]] = {}  # of banks that were reached last
         self._read = make_reader(arguments["reader"])
 
@@ -159,10 +156,9 @@ class Source:
         return verdicts
 
     def score(self, dialogue: Dialogue, bank: Bank) -> float:
-        """The share of questions that are answered right from the bank, less what its bytes cost."""
+        """The share of questions that are answered right from the bank."""
         right = self.right(dialogue, bank)
-        cost = self.byte_cost * bank.nbytes / self.budget if self.byte_cost and self.budget else 0.0
-        return sum(right) / len(right) - cost
+        return sum(right) / len(right)
 
 
 def right_operation(turn: Turn, bank: Bank) -> MemoryOp:

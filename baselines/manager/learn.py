@@ -30,16 +30,12 @@ GAE_LAMBDA = 0.95
 VALUE_WEIGHT = 0.5
 ENTROPY_WEIGHT = 0.02  # keeps operations alive that have not been worth something yet
 SMALL = 1e-6  # keeps a group of equal outcomes at advantage 0
-LEAST_SPREAD = (
-    0.1  # as if outcomes spread so far: where bytes alone differ it matters less than a right answer
-)
 
 
 def group_advantages(samples: Sequence[Sample]) -> list[float]:
     """How much better each sample came out than its group, in standard deviations; 0 where all came out the same.
 
-    As in GRPO (Shao et al. 2024, arXiv 2402.03300): (outcome - mean) / standard deviation, the latter at least
-    `LEAST_SPREAD`.
+    As in GRPO (Shao et al. 2024, arXiv 2402.03300): (outcome - mean) / standard deviation.
     """
     groups: dict[int, list[float]] = defaultdict(list)
     for sample in samples:
@@ -50,7 +46,7 @@ def group_advantages(samples: Sequence[Sample]) -> list[float]:
         if outcomes.min() == outcomes.max():
             advantages.append(0.0)
         else:
-            spread = max(float(outcomes.std(correction=0)) + SMALL, LEAST_SPREAD)
+            spread = float(outcomes.std(correction=0)) + SMALL
             advantages.append((sample.outcome - float(outcomes.mean())) / spread)
     return advantages
 

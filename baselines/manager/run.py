@@ -25,7 +25,7 @@ from memgym.baselines.manager.rollouts import Sample, play, sample_local, sample
 from memgym.baselines.manager.warm_up import Teacher, demonstrations, draw_dialogue, imitation_loss
 from memgym.baselines.recipe import RecipeInvalid, Run
 from memgym.baselines.tiny_model import SKELETON, TinyPlan, make_tiny_model
-from memgym.core.arguments import check_choice, check_integer, check_number
+from memgym.core.arguments import check_choice, check_integer
 from memgym.core.evaluate import versions
 from memgym.memory import MemoryOp
 from memgym.rng import CounterRNG
@@ -77,8 +77,6 @@ class Plan:
         rollouts: how often the model plays.
         episodes: dialogues in a rollout.
         group_size: samples that are compared with each other.
-        byte_cost: what a full bank takes off the outcome. What is stored for nothing then costs a little, where the
-            questions alone often cannot tell.
         epochs: optimiser steps with each rollout.
         learning_rate: their peak.
         batch: demonstrations of one optimiser step.
@@ -101,7 +99,6 @@ class Plan:
     rollouts: int = 200
     episodes: int = 16
     group_size: int = 8
-    byte_cost: float = 0.0
     epochs: int = 4
     learning_rate: float = 1.5e-3
     batch: int = 32
@@ -114,7 +111,6 @@ class Plan:
             check_integer(name, getattr(self, name), 1, 1 << 20)
         check_integer("warm_up_updates", self.warm_up_updates, 0, 1 << 20)
         check_integer("group_size", self.group_size, 2, 1 << 10)
-        check_number("byte_cost", self.byte_cost, 0.0, 1.0)
 
 
 class Record(nn.Module):
@@ -174,7 +170,7 @@ def train_manager(
     Raises:
         DependencyMissing: adapters without peft, or curves without TensorBoard.
     """
-    source, manager, record = Source(env, plan.byte_cost), make_manager(plan, seed), Record(plan.rollouts)
+    source, manager, record = Source(env), make_manager(plan, seed), Record(plan.rollouts)
     settings = {"env": dict(env), "plan": vars(plan)}
     trained: nn.Module = Trained(manager.model) if plan.lora else manager.model
 
