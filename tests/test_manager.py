@@ -214,18 +214,23 @@ def test_made_up_words_change_no_truth(source: Source) -> None:
     assert sum(right) / len(right) > 0.9  # the reader finds what the questions ask for
 
 
+def words_of(source: Source, seed: int, situation: str) -> list[frozenset[str]]:
+    """The words of each such turn in sixty varied dialogues."""
+    return [
+        frozenset(turn.said.lower().split())
+        for episode in range(60)
+        for turn in varied(source.dialogue(seed, episode), CounterRNG(episode)).turns
+        if turn.situation == situation
+    ]
+
+
 @pytest.mark.parametrize(("beside", "is_found"), [(BESIDE, True), (0.0, False)])
 def test_how_a_sentence_is_built_does_not_tell_a_fact(
     source: Source, monkeypatch: pytest.MonkeyPatch, beside: float, is_found: bool
 ) -> None:
     """Some small talk is worded like a fact or a request, about something that is never asked."""
     monkeypatch.setattr("memgym.baselines.manager.variation.BESIDE", beside)
-    small_talk = [
-        frozenset(turn.said.lower().split())
-        for episode in range(60)
-        for turn in varied(source.dialogue(6, episode), CounterRNG(episode)).turns
-        if turn.situation == "small talk"
-    ]
+    small_talk = words_of(source, 6, "small talk")
     assert len(small_talk) > 300
     like_requests = sum("forget" in words for words in small_talk)
     assert like_requests > 5 if is_found else like_requests == 0
@@ -235,12 +240,7 @@ def test_how_a_sentence_is_built_does_not_tell_a_fact(
 
 def test_no_word_of_a_request_is_always_there(source: Source) -> None:
     """Who has learned a request's one word by heart does not know it in other words."""
-    requests = [
-        frozenset(turn.said.lower().split())
-        for episode in range(60)
-        for turn in varied(source.dialogue(3, episode), CounterRNG(episode)).turns
-        if turn.situation == "forget request"
-    ]
+    requests = words_of(source, 3, "forget request")
     assert len(requests) > 20
     assert any("forget" in words for words in requests)
     assert not frozenset.intersection(*requests)

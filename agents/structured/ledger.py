@@ -70,7 +70,7 @@ class Ledger:
         self._left = 0
         self._ops: list[MemoryOp] = []
         self._shown: dict[int, Shown] = {}
-        self._last_vector: tuple[str, NDArray[np.float32]] = "", np.zeros(0, np.float32)
+        self._last_vector: tuple[str | None, NDArray[np.float32]] = None, np.zeros(0, np.float32)
 
     # ------------------------------------------------------------------ planning
 
@@ -186,7 +186,7 @@ class Ledger:
 
     def _vector(self, text: str, embedder: Embedder) -> NDArray[np.float32]:
         """The vector of a text; what was just looked for is often what is then kept."""
-        if text != self._last_vector[0] or not text:
+        if text != self._last_vector[0]:
             self._last_vector = text, embedder.embed([text])[0]
         return self._last_vector[1]
 

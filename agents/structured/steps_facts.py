@@ -2,12 +2,11 @@
 
 import re
 from datetime import date
-from functools import lru_cache
 from typing import Literal
 
 from memgym.agents.rules import FIRST_PERSON
 from memgym.llm import Step, StepModel, load_prompt
-from memgym.memory.lexical import content_words, stem, stems
+from memgym.memory.lexical import content_words, kept_where_short, stem, stems
 from memgym.readers.dates import find_dates
 
 __all__ = [
@@ -162,7 +161,7 @@ def decide_by_words(x: DecisionInput) -> Decisions:
     return Decisions(operations=(Decision(event="UPDATE", number=memory.number, text=text),))
 
 
-@lru_cache(maxsize=1 << 12)  # a fact is compared again and again
+@kept_where_short
 def _verb(text: str) -> frozenset[str]:
     """The stem of the first content word that is no cue: as a rule, what is done."""
     words = [stem(word) for word in content_words(text) if not word.endswith("ly")]

@@ -103,17 +103,18 @@ def _beside(rng: CounterRNG) -> str:
 @cache
 def _fact_wordings() -> tuple[str, ...]:
     """How the training split tells facts and changes and asks to forget."""
-    slots = lexicon("train").words["slots"].values()
-    return tuple(text for slot in slots for kind in ("assert", "update", "forget") for text in slot[kind])
+    return _wordings("assert", "update", "forget")
 
 
 @cache
 def _subjects() -> frozenset[str]:
     """Stems of what the training split asks about."""
+    return frozenset[str]().union(*(stems(PLACE.sub(" ", text)) for text in _wordings("question")))
+
+
+def _wordings(*kinds: str) -> tuple[str, ...]:
     slots = lexicon("train").words["slots"].values()
-    return frozenset[str]().union(
-        *(stems(PLACE.sub(" ", text)) for slot in slots for text in slot["question"])
-    )
+    return tuple(text for slot in slots for kind in kinds for text in slot[kind])
 
 
 @cache

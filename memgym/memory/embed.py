@@ -63,9 +63,8 @@ class HashingEmbedder:
             words = [_places(word, self.dim) for word in content_words(text)]
             if words:
                 places, weights = (np.concatenate(parts) for parts in zip(*words, strict=True))
-                row[:] = np.bincount(
-                    places, weights, self.dim
-                )  # whole numbers, so their order does not matter
+                # whole numbers, so their order does not matter
+                row[:] = np.bincount(places, weights, self.dim)
         return _unit(out)
 
 

@@ -2,14 +2,17 @@
 
 import re
 import sqlite3
-from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache, wraps
 from itertools import islice
 from threading import Lock
+from typing import TypeVar
 
 from memgym.memory.few_texts import FewTexts, is_plain
 
-__all__ = ["STOP_WORDS", "LexicalIndex", "content_words", "stem", "stems"]
+__all__ = ["STOP_WORDS", "LexicalIndex", "content_words", "kept_where_short", "stem", "stems"]
+
+T = TypeVar("T")
 
 # Function words: they match nearly everything and say nothing.
 STOP_WORDS = frozenset(
@@ -41,16 +44,21 @@ def stem(word: str) -> str:
     return word.rstrip("e")
 
 
+def kept_where_short(function: Callable[[str], T]) -> Callable[[str], T]:
+    """A function of a text that is asked for the same texts again and again; long ones are not held on to."""
+    kept = lru_cache(maxsize=1 << 14)(function)
+
+    @wraps(function)
+    def of(text: str) -> T:
+        return kept(text) if len(text) <= MAX_CACHED else function(text)
+
+    return of
+
+
+@kept_where_short
 def stems(text: str) -> frozenset[str]:
     """The stems of a text's content words."""
-    return _cached_stems(text) if len(text) <= MAX_CACHED else _stems(text)
-
-
-def _stems(text: str) -> frozenset[str]:
     return frozenset(stem(word) for word in content_words(text))
-
-
-_cached_stems = lru_cache(maxsize=1 << 14)(_stems)
 
 
 class LexicalIndex:
