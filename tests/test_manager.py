@@ -1,6 +1,7 @@
 """Memory managers: one way to read a reply, honest banks, credit laws, runs that go on as if nothing had happened."""
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -16,12 +17,23 @@ torch = pytest.importorskip("torch", reason="needs torch: pip install 'memgym[ag
 pytest.importorskip("transformers", reason="needs transformers: pip install 'memgym[llm]'")
 
 from memgym.agents.llm.manager import Decision, MemoryManager, Shown, read_operation, show  # noqa: E402
+from memgym.agents.nn.fitting import minimise  # noqa: E402
 from memgym.baselines.manager import run as run_module  # noqa: E402
 from memgym.baselines.manager.dialogues import Bank, Dialogue, Source, right_operation  # noqa: E402
-from memgym.baselines.manager.learn import GRPOLoss, PPOLoss, clipped_loss, gae, group_advantages  # noqa: E402
+from memgym.baselines.manager.learn import (  # noqa: E402
+    DUAL_CLIP,
+    READING_WEIGHT,
+    GRPOLoss,
+    PPOLoss,
+    clipped_loss,
+    gae,
+    group_advantages,
+    reading_loss,
+)
 from memgym.baselines.manager.measure import measure, measure_baselines  # noqa: E402
 from memgym.baselines.manager.network import Row, score_replies  # noqa: E402
 from memgym.baselines.manager.rollouts import (  # noqa: E402
+    ASTRAY,
     Continuations,
     Sample,
     play,
@@ -306,6 +318,21 @@ def test_a_reply_that_was_next_to_impossible_has_a_finite_loss_and_gradient() ->
     assert torch.isfinite(now.grad).all()
 
 
+@pytest.mark.parametrize(("dual_clip", "is_bounded"), [(DUAL_CLIP, True), (math.inf, False)])
+def test_what_was_bad_and_got_likelier_does_not_drown_the_rest(
+    monkeypatch: pytest.MonkeyPatch, dual_clip: float, is_bounded: bool
+) -> None:
+    """One such token among ten good ones: without the bound it is all of the gradient."""
+    monkeypatch.setattr("memgym.baselines.manager.learn.DUAL_CLIP", dual_clip)
+    now = torch.full((11,), -2.0, requires_grad=True)
+    before = torch.tensor([-2.0] * 10 + [-8.0])
+    clipped_loss(now, before, torch.tensor([1.0] * 10 + [-1.0])).sum().backward()
+    assert now.grad is not None
+    *good, bad = now.grad.abs().tolist()
+    assert (bad < sum(good)) is is_bounded
+    assert all(one == pytest.approx(1.0) for one in good)
+
+
 def test_questions_come_last() -> None:
     with pytest.raises(ValueError, match="question_spacing"):
         Source({**ENV, "question_spacing": 1}).dialogue(0, 0)
@@ -344,6 +371,27 @@ def test_a_group_of_equals_has_no_gradient(
     assert (total == 0.0) is is_zero
 
 
+@pytest.mark.parametrize(("weight", "is_known"), [(READING_WEIGHT, True), (0.0, False)])
+def test_words_are_learned_beside_operations(
+    monkeypatch: pytest.MonkeyPatch, weight: float, is_known: bool
+) -> None:
+    """What prompts say gets more likely, where otherwise nothing but their replies is learned."""
+    monkeypatch.setattr("memgym.baselines.manager.learn.READING_WEIGHT", weight)
+    model = run_module.make_manager(Plan("local"), 0).model
+    rows = [Row([5, 6, 7, 8], [9]), Row([5, 6, 7, 8], [10]), Row([6, 8, 5], [9]), Row([6, 8, 5], [10])]
+    samples = [
+        Sample(row, float(i % 2), i // 2, Bank(), i, 0, is_malformed=False) for i, row in enumerate(rows)
+    ]
+
+    def surprise() -> float:
+        return sum(float(reading_loss(model, rows, part, 2).detach()) for part in range(2))
+
+    before = surprise()
+    loss = GRPOLoss(model, lambda number: samples, epochs=2)
+    minimise(model, loss, num_updates=60, learning_rate=1e-3, progress_bar=False)
+    assert (surprise() < before / 2) is is_known
+
+
 def test_gae_of_a_play_by_hand() -> None:
     """delta: 0.5 - 0.2 = 0.3 and 1 - 0.5 = 0.5; the first turn has 0.3 + 0.95 * 0.5."""
     assert gae([0.2, 0.5], 1.0) == pytest.approx([0.775, 0.5])
@@ -375,6 +423,26 @@ def test_each_possible_kind_of_operation_is_tried_at_each_bank(
         kinds = {manager.read(sample.row.reply, moment).op.kind for sample in others}
         possible = {OpKind.UPDATE, OpKind.DELETE} if moment.memory else set()
         assert kinds == {OpKind.ADD, OpKind.NOOP} | possible
+
+
+@pytest.mark.parametrize(("astray", "is_left"), [(ASTRAY, True), (0.0, False)])
+def test_a_play_leaves_the_policys_way_now_and_then(
+    manager: MemoryManager, source: Source, monkeypatch: pytest.MonkeyPatch, astray: float, is_left: bool
+) -> None:
+    monkeypatch.setattr("memgym.baselines.manager.rollouts.ASTRAY", astray)
+    dialogues = [draw_dialogue(source, 0, episode) for episode in range(4)]
+    first: dict[tuple[int, int], Sample] = {}
+    for sample in play(manager, source, dialogues, 1, 0, explored=4):
+        first.setdefault((sample.play, sample.turn), sample)
+
+    def goes_on(sample: Sample) -> bool:
+        after = first.get((sample.play, sample.turn + 1))
+        decision = manager.read(
+            sample.row.reply, sample.bank.shown(dialogues[sample.play].turns[sample.turn])
+        )
+        return after is None or after.bank.key == source.after(sample.bank, decision.op).key
+
+    assert (not all(map(goes_on, first.values()))) is is_left
 
 
 def test_a_remembered_continuation_is_what_playing_on_gives(manager: MemoryManager, source: Source) -> None:

@@ -16,7 +16,16 @@ from memgym.agents.llm.lora import trained_weights
 from memgym.baselines.manager.network import Row, score_replies
 from memgym.baselines.manager.rollouts import Sample
 
-__all__ = ["GRPOLoss", "PPOLoss", "Sampler", "clipped_loss", "gae", "group_advantages"]
+__all__ = [
+    "DUAL_CLIP",
+    "GRPOLoss",
+    "PPOLoss",
+    "Sampler",
+    "clipped_loss",
+    "gae",
+    "group_advantages",
+    "reading_loss",
+]
 
 Sampler = Callable[[int], list[Sample]]
 """(number of the rollout) -> what the model as it is now does, the same for the same number and weights."""
@@ -25,10 +34,12 @@ CLIP_LOW, CLIP_HIGH = (
     0.2,
     4.0,
 )  # of the ratio of probabilities: what is rare may become frequent (DAPO, 2503.14476)
+DUAL_CLIP = 3.0  # most that a token weighs that was bad and has got likelier (Ye et al. 2020, 1912.09729)
 MOST_LOG_RATIO = 20.0  # keeps the loss of what was next to impossible when it was tried finite
 GAE_LAMBDA = 0.95
 VALUE_WEIGHT = 0.5
 ENTROPY_WEIGHT = 0.02  # keeps operations alive that have not been worth something yet
+READING_WEIGHT = 0.5  # keeps the model knowing the words, which operations alone let it forget
 SMALL = 1e-6  # keeps a group of equal outcomes at advantage 0
 
 
@@ -70,7 +81,10 @@ def gae(values: Sequence[float], outcome: float) -> list[float]:
 
 
 def clipped_loss(logprobs: Tensor, before: Tensor, advantages: Tensor) -> Tensor:
-    """PPO's clipped objective, for each token, shape (num_tokens,).
+    """PPO's clipped objective, bounded on both sides, for each token, shape (num_tokens,).
+
+    The plain one has no bound where a bad operation has got likelier since it was sampled: a reply that was next to
+    impossible may then be the whole gradient. The second clip (Ye et al. 2020, arXiv 1912.09729) is that bound.
 
     Args:
         logprobs: now.
@@ -78,7 +92,25 @@ def clipped_loss(logprobs: Tensor, before: Tensor, advantages: Tensor) -> Tensor
         advantages: of the operation that a token belongs to.
     """
     ratio = (logprobs - before).clamp(max=MOST_LOG_RATIO).exp()
-    return -torch.min(ratio * advantages, ratio.clamp(1 - CLIP_LOW, 1 + CLIP_HIGH) * advantages)
+    objective = torch.min(ratio * advantages, ratio.clamp(1 - CLIP_LOW, 1 + CLIP_HIGH) * advantages)
+    return -torch.where(advantages < 0, torch.max(objective, DUAL_CLIP * advantages), objective)
+
+
+def reading_loss(model: Any, rows: Sequence[Row], part: int, parts: int) -> Tensor:
+    """Cross-entropy of what prompts say, in nats a token, as pretraining goes on beside PPO in InstructGPT.
+
+    (Ouyang et al. 2022, arXiv 2203.02155, equation 2.) A model made from nothing that learns operations alone takes
+    the words apart only as far as the dialogues at hand need it, and mistakes other ones.
+
+    Args:
+        model: what learns.
+        rows: their distinct prompts are read, those of one part.
+        part: which one, from 0 on.
+        parts: how many there are.
+    """
+    prompts = sorted(dict.fromkeys(tuple(row.prompt) for row in rows), key=len)
+    some = prompts[part::parts] or prompts
+    return -score_replies(model, [Row(prompt[:1], prompt[1:]) for prompt in some]).logprobs.mean()
 
 
 class GRPOLoss:
@@ -86,7 +118,8 @@ class GRPOLoss:
 
     Samples of advantage 0 say nothing and are left out. Equal replies of one group are one row with the sum of
     their advantages. A reply's tokens are summed, not averaged: a short operation then weighs as much as a long one
-    (Liu et al. 2025, arXiv 2503.20783). There is no term for the distance from where the training began.
+    (Liu et al. 2025, arXiv 2503.20783). There is no term for the distance from where the training began; what keeps
+    the model is `reading_loss`.
 
     Args:
         model: the policy.
@@ -122,13 +155,15 @@ class GRPOLoss:
         if self.before is None:
             self.before = scored.logprobs.detach()
         loss = clipped_loss(scored.logprobs, self.before, self.weights[scored.row])
-        return (loss - ENTROPY_WEIGHT * scored.entropy).sum() / len(self.rows)
+        learned = (loss - ENTROPY_WEIGHT * scored.entropy).sum() / len(self.rows)
+        return learned + READING_WEIGHT * reading_loss(self.model, self.rows, u % self.epochs, self.epochs)
 
 
 class PPOLoss:
     """PPO over the turns of plays, as a loss of update u; every `epochs` updates there is a new rollout.
 
-    The clipped objective, with generalised advantage estimates from a value head on the prompt's last hidden state.
+    The clipped objective, with generalised advantage estimates from a value head on the prompt's last hidden state;
+    and `reading_loss`.
 
     Args:
         model: the policy.
@@ -154,7 +189,8 @@ class PPOLoss:
         policy = clipped_loss(scored.logprobs, self.before, self.advantages[scored.row])
         policy = (policy - ENTROPY_WEIGHT * scored.entropy).sum()
         value = nn.functional.mse_loss(values, self.returns)
-        return policy / len(self.samples) + VALUE_WEIGHT * value
+        read = reading_loss(self.model, [one.row for one in self.samples], u % self.epochs, self.epochs)
+        return policy / len(self.samples) + VALUE_WEIGHT * value + READING_WEIGHT * read
 
     def _estimate(self, values: Tensor) -> None:
         """Advantages, normalised, and returns of all samples."""

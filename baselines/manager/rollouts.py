@@ -26,6 +26,8 @@ from memgym.rng import CounterRNG
 
 __all__ = ["Continuations", "Sample", "play", "sample_local", "sample_trajectories"]
 
+ASTRAY = 0.2  # of the turns go on from what was tried
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -101,6 +103,9 @@ def play(
 ) -> list[Sample]:
     """Play each dialogue once by sampling; at every bank there are `samples` operations, of which the first counts.
 
+    Where operations are tried beside them, now and then one of these counts: what comes of an operation is not to be
+    learned where none was ever done.
+
     Args:
         manager: who plays.
         source: of the dialogues.
@@ -127,7 +132,9 @@ def play(
             for reply, decision in zip(replies, decisions, strict=True):
                 found.append((Row(prompt, reply), group, banks[i], i, t, bool(decision.malformed)))
             group += 1
-            banks[i] = source.after(banks[i], decisions[0].op)
+            is_astray = explored and rng.random() < ASTRAY
+            chosen = samples + rng.integer(0, explored - 1) if is_astray else 0
+            banks[i] = source.after(banks[i], decisions[chosen].op)
     outcomes = [source.score(dialogue, bank) for dialogue, bank in zip(dialogues, banks, strict=True)]
     return [
         Sample(row, 0.0 if malformed else outcomes[i], group, bank, i, t, malformed)
