@@ -28,6 +28,7 @@ from memgym.baselines.manager.learn import (  # noqa: E402
     clipped_loss,
     gae,
     group_advantages,
+    prompts_in_parts,
     reading_loss,
 )
 from memgym.baselines.manager.measure import measure, measure_baselines  # noqa: E402
@@ -384,7 +385,7 @@ def test_words_are_learned_beside_operations(
     ]
 
     def surprise() -> float:
-        return sum(float(reading_loss(model, rows, part, 2).detach()) for part in range(2))
+        return sum(float(reading_loss(model, part).detach()) for part in prompts_in_parts(rows, 2))
 
     before = surprise()
     loss = GRPOLoss(model, lambda number: samples, epochs=2)

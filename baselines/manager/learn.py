@@ -24,6 +24,7 @@ __all__ = [
     "clipped_loss",
     "gae",
     "group_advantages",
+    "prompts_in_parts",
     "reading_loss",
 ]
 
@@ -96,7 +97,7 @@ def clipped_loss(logprobs: Tensor, before: Tensor, advantages: Tensor) -> Tensor
     return -torch.where(advantages < 0, torch.max(objective, DUAL_CLIP * advantages), objective)
 
 
-def reading_loss(model: Any, rows: Sequence[Row], part: int, parts: int) -> Tensor:
+def reading_loss(model: Any, prompts: Sequence[Sequence[int]]) -> Tensor:
     """Cross-entropy of what prompts say, in nats a token, as pretraining goes on beside PPO in InstructGPT.
 
     (Ouyang et al. 2022, arXiv 2203.02155, equation 2.) A model made from nothing that learns operations alone takes
@@ -104,13 +105,15 @@ def reading_loss(model: Any, rows: Sequence[Row], part: int, parts: int) -> Tens
 
     Args:
         model: what learns.
-        rows: their distinct prompts are read, those of one part.
-        part: which one, from 0 on.
-        parts: how many there are.
+        prompts: as token ids.
     """
+    return -score_replies(model, [Row(prompt[:1], prompt[1:]) for prompt in prompts]).logprobs.mean()
+
+
+def prompts_in_parts(rows: Sequence[Row], parts: int) -> list[list[tuple[int, ...]]]:
+    """The distinct prompts of rows, one part for each update with them; all of them where there are too few."""
     prompts = sorted(dict.fromkeys(tuple(row.prompt) for row in rows), key=len)
-    some = prompts[part::parts] or prompts
-    return -score_replies(model, [Row(prompt[:1], prompt[1:]) for prompt in some]).logprobs.mean()
+    return [prompts[part::parts] or prompts for part in range(parts)]
 
 
 class GRPOLoss:
@@ -148,6 +151,7 @@ class GRPOLoss:
                     weights[sample.group, tuple(sample.row.prompt), tuple(sample.row.reply)] += advantage
             self.rows = [Row(prompt, reply) for _, prompt, reply in weights]
             self.weights = torch.tensor(list(weights.values()), device=self.model.device)
+            self.prompts = prompts_in_parts(self.rows, self.epochs)
             self.before = None
         if not self.rows:  # all the same: nothing to learn, and no gradient
             return 0.0 * next(weights for _, weights in trained_weights(self.model)).sum()
@@ -156,7 +160,7 @@ class GRPOLoss:
             self.before = scored.logprobs.detach()
         loss = clipped_loss(scored.logprobs, self.before, self.weights[scored.row])
         learned = (loss - ENTROPY_WEIGHT * scored.entropy).sum() / len(self.rows)
-        return learned + READING_WEIGHT * reading_loss(self.model, self.rows, u % self.epochs, self.epochs)
+        return learned + READING_WEIGHT * reading_loss(self.model, self.prompts[u % self.epochs])
 
 
 class PPOLoss:
@@ -180,8 +184,10 @@ class PPOLoss:
         """The loss of update u; a run that was interrupted goes on at a multiple of `epochs`."""
         if u % self.epochs == 0:
             self.samples = self.sampler(u // self.epochs)
+            self.rows = [sample.row for sample in self.samples]
+            self.prompts = prompts_in_parts(self.rows, self.epochs)
             self.before = None
-        scored = score_replies(self.model, [sample.row for sample in self.samples])
+        scored = score_replies(self.model, self.rows)
         values = self.value_head(scored.hidden)[:, 0]
         if self.before is None:
             self.before = scored.logprobs.detach()
@@ -189,7 +195,7 @@ class PPOLoss:
         policy = clipped_loss(scored.logprobs, self.before, self.advantages[scored.row])
         policy = (policy - ENTROPY_WEIGHT * scored.entropy).sum()
         value = nn.functional.mse_loss(values, self.returns)
-        read = reading_loss(self.model, [one.row for one in self.samples], u % self.epochs, self.epochs)
+        read = reading_loss(self.model, self.prompts[u % self.epochs])
         return policy / len(self.samples) + VALUE_WEIGHT * value + READING_WEIGHT * read
 
     def _estimate(self, values: Tensor) -> None:

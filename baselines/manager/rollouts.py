@@ -103,8 +103,8 @@ def play(
 ) -> list[Sample]:
     """Play each dialogue once by sampling; at every bank there are `samples` operations, of which the first counts.
 
-    Where operations are tried beside them, now and then one of these counts: what comes of an operation is not to be
-    learned where none was ever done.
+    Where operations are tried beside them, now and then one of these counts, so that banks are met which the policy
+    alone would not come to.
 
     Args:
         manager: who plays.
