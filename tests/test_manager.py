@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch", reason="needs torch: pip install 'memgym[agents]'")
 pytest.importorskip("transformers", reason="needs transformers: pip install 'memgym[llm]'")
 
-from memgym.agents.llm.manager import Decision, MemoryManager, Shown, read_operation, show  # noqa: E402
+from memgym.agents.llm.manager import MemoryManager, Shown, read_operation, show  # noqa: E402
 from memgym.agents.nn.fitting import minimise  # noqa: E402
 from memgym.baselines.manager import run as run_module  # noqa: E402
-from memgym.baselines.manager.dialogues import Bank, Dialogue, Source, right_operation  # noqa: E402
+from memgym.baselines.manager.dialogues import Bank, Dialogue, Source  # noqa: E402
 from memgym.baselines.manager.learn import (  # noqa: E402
     DUAL_CLIP,
     READING_WEIGHT,
@@ -31,7 +31,6 @@ from memgym.baselines.manager.learn import (  # noqa: E402
     prompts_in_parts,
     reading_loss,
 )
-from memgym.baselines.manager.measure import measure, measure_baselines  # noqa: E402
 from memgym.baselines.manager.network import Row, score_replies  # noqa: E402
 from memgym.baselines.manager.rollouts import (  # noqa: E402
     ASTRAY,
@@ -42,14 +41,13 @@ from memgym.baselines.manager.rollouts import (  # noqa: E402
     sample_trajectories,
 )
 from memgym.baselines.manager.run import Plan, run_manager, train_manager  # noqa: E402
-from memgym.baselines.manager.variation import BESIDE, varied  # noqa: E402
-from memgym.baselines.manager.warm_up import Teacher, draw_dialogue  # noqa: E402
+from memgym.baselines.manager.variation import varied  # noqa: E402
+from memgym.baselines.manager.warm_up import draw_dialogue  # noqa: E402
 from memgym.baselines.recipe import load_recipe  # noqa: E402
 from memgym.baselines.tiny_model import TinyPlan  # noqa: E402
-from memgym.memory import MemoryOp, OpKind, as_action  # noqa: E402
+from memgym.memory import MemoryOp, OpKind  # noqa: E402
 from memgym.memory.policy import MemoryView, Message  # noqa: E402
 from memgym.rng import CounterRNG  # noqa: E402
-from memgym.worlds.dialogue import lexicon  # noqa: E402
 
 ENV = load_recipe("memory_manager").env
 SMALL = Plan(
@@ -182,132 +180,7 @@ def test_the_model_sees_the_speakers_entries_that_share_a_word_the_nearest_first
     assert [id for id, _ in show("Maya", "I live in Oslo.", entries).memory] == ["m4", "m1"]
 
 
-# ------------------------------------------------------------------ dialogues
-
-
-def test_a_bank_scores_as_in_the_environment(source: Source) -> None:
-    rng = CounterRNG(5)
-    for episode in range(12):
-        dialogue, bank, ops = source.dialogue(3, episode), Bank(), []
-        for turn in dialogue.turns:
-            op = Teacher(random=0.7, oracle=0.5).operation(turn, bank, rng)
-            ops.append(op)
-            bank = source.after(bank, op)
-        env = source.env
-        env.reset(seed=3, options={"episode": episode})
-        right, done = [], False
-        for op in [*ops, *[MemoryOp.noop()] * len(dialogue.asked)]:
-            assert not done
-            _, _, done, _, info = env.step(as_action([op]))
-            right += [info["is_correct"]] if "is_correct" in info else []
-        assert done
-        assert right == source.right(dialogue, bank)
-        assert [(entry.id, entry.text) for entry in env.bank.get_all()] == list(bank.entries)
-
-
-def test_the_oracle_answers_nearly_all_and_a_bank_of_everything_little(source: Source) -> None:
-    dialogues = [source.dialogue(1, episode) for episode in range(30)]
-    scores = measure_baselines(source, dialogues)
-    assert scores["oracle"] > 0.95 > 0.6 > scores["add facts"] >= scores["add everything"]
-
-
-def test_made_up_words_change_no_truth(source: Source) -> None:
-    right: list[bool] = []
-    for episode in range(10):
-        dialogue = source.dialogue(2, episode)
-        other = varied(dialogue, CounterRNG(episode))
-        assert [turn.situation for turn in other.turns] == [turn.situation for turn in dialogue.turns]
-        assert not {turn.speaker for turn in other.turns} & {turn.speaker for turn in dialogue.turns}
-        bank = Bank()
-        for turn in other.turns:
-            bank = source.after(bank, right_operation(turn, bank))
-        told = {value for _, value in other.facts}
-        assert all(any(value in text for value in told) for _, text in bank.entries)
-        right += source.right(other, bank)
-    assert sum(right) / len(right) > 0.9  # the reader finds what the questions ask for
-
-
-def words_of(source: Source, seed: int, situation: str) -> list[frozenset[str]]:
-    """The words of each such turn in sixty varied dialogues."""
-    return [
-        frozenset(turn.said.lower().split())
-        for episode in range(60)
-        for turn in varied(source.dialogue(seed, episode), CounterRNG(episode)).turns
-        if turn.situation == situation
-    ]
-
-
-@pytest.mark.parametrize(("beside", "is_found"), [(BESIDE, True), (0.0, False)])
-def test_how_a_sentence_is_built_does_not_tell_a_fact(
-    source: Source, monkeypatch: pytest.MonkeyPatch, beside: float, is_found: bool
-) -> None:
-    """Some small talk is worded like a fact or a request, about something that is never asked."""
-    monkeypatch.setattr("memgym.baselines.manager.variation.BESIDE", beside)
-    small_talk = words_of(source, 6, "small talk")
-    assert len(small_talk) > 300
-    like_requests = sum("forget" in words for words in small_talk)
-    assert like_requests > 5 if is_found else like_requests == 0
-    asked = {"allergy", "car", "favourite", "food", "gift", "hobby", "job", "live", "pet", "work"}
-    assert not any(asked & words for words in small_talk)
-
-
-def test_no_word_of_a_request_is_always_there(source: Source) -> None:
-    """Who has learned a request's one word by heart does not know it in other words."""
-    requests = words_of(source, 3, "forget request")
-    assert len(requests) > 20
-    assert any("forget" in words for words in requests)
-    assert not frozenset.intersection(*requests)
-
-
-@pytest.mark.parametrize(("memory_budget", "is_dear"), [(ENV["memory_budget"], True), (None, False)])
-def test_small_talk_costs_answers_where_bytes_are_few(memory_budget: int | None, is_dear: bool) -> None:
-    source = Source({**ENV, "memory_budget": memory_budget})
-    dialogues = [source.dialogue(1, episode) for episode in range(20)]
-
-    def decide(moments: Sequence[tuple[Any, Bank]]) -> list[Decision]:
-        right = [right_operation(turn, bank) for turn, bank in moments]
-        return [
-            Decision(MemoryOp.add(turn.text) if turn.situation == "small talk" else op)
-            for (turn, _), op in zip(moments, right, strict=True)
-        ]
-
-    kept = measure(source, dialogues, decide, table=False).accuracy
-    assert (kept < measure_baselines(source, dialogues)["oracle"] - 0.1) is is_dear
-
-
-def test_words_that_come_in_others_places_are_of_the_training_split(source: Source) -> None:
-    """Or function words, or made up of two of its words, which is a word of the test split by chance."""
-    held_out = [
-        *lexicon("test")["names"],
-        *(v for slot in lexicon("test").slots for v in lexicon("test")["slots"][slot]["values"]),
-    ]
-    parts = {part.lower() for word in held_out for part in word.split()} - {"a"}
-    said = [
-        word.lower()
-        for episode in range(100)
-        for turn in varied(source.dialogue(4, episode), CounterRNG(episode)).turns
-        for word in (*turn.speaker.split(), *turn.said.split())
-    ]
-    assert len(said) > 3000
-    assert sum(word in parts for word in said) / len(said) < 0.001
-
-
-def test_whatever_a_tokenizer_has_is_somewhere_in_training(source: Source) -> None:
-    """Pieces that stand nowhere in training keep the embeddings that they began with."""
-    manager = run_module.make_manager(Plan("local"), 0)
-
-    def tokens(dialogues: Iterable[Dialogue]) -> Counter[int]:
-        texts = [turn.text for dialogue in dialogues for turn in dialogue.turns]
-        return Counter(id for ids in manager.tokenizer(texts)["input_ids"] for id in ids)
-
-    test = Source({**ENV, "split": "test"})
-    met = tokens(test.dialogue(5, episode) for episode in range(30))
-    plain = [source.dialogue(5, episode) for episode in range(300)]
-    unknown = [
-        sum(times for id, times in met.items() if id not in seen) / met.total()
-        for seen in (tokens(plain), tokens(varied(one, CounterRNG(i)) for i, one in enumerate(plain)))
-    ]
-    assert unknown[1] < 0.01 < 0.03 < unknown[0]
+# ------------------------------------------------------------------ credit
 
 
 def test_a_reply_that_was_next_to_impossible_has_a_finite_loss_and_gradient() -> None:
@@ -332,16 +205,6 @@ def test_what_was_bad_and_got_likelier_does_not_drown_the_rest(
     *good, bad = now.grad.abs().tolist()
     assert (bad < sum(good)) is is_bounded
     assert all(one == pytest.approx(1.0) for one in good)
-
-
-def test_questions_come_last() -> None:
-    with pytest.raises(ValueError, match="question_spacing"):
-        Source({**ENV, "question_spacing": 1}).dialogue(0, 0)
-    with pytest.raises(ValueError, match="reader"):
-        Source({**ENV, "reader": None})
-
-
-# ------------------------------------------------------------------ credit
 
 
 def samples_of(outcomes: Sequence[float], groups: Sequence[int]) -> list[Sample]:
@@ -490,6 +353,24 @@ def test_ppo_learns_its_values_from_the_outcome(manager: MemoryManager) -> None:
 
 
 # ------------------------------------------------------------------ runs
+
+
+def test_whatever_a_tokenizer_has_is_somewhere_in_training(source: Source) -> None:
+    """Pieces that stand nowhere in training keep the embeddings that they began with."""
+    manager = run_module.make_manager(Plan("local"), 0)
+
+    def tokens(dialogues: Iterable[Dialogue]) -> Counter[int]:
+        texts = [turn.text for dialogue in dialogues for turn in dialogue.turns]
+        return Counter(id for ids in manager.tokenizer(texts)["input_ids"] for id in ids)
+
+    test = Source({**ENV, "split": "test"})
+    met = tokens(test.dialogue(5, episode) for episode in range(30))
+    plain = [source.dialogue(5, episode) for episode in range(300)]
+    unknown = [
+        sum(times for id, times in met.items() if id not in seen) / met.total()
+        for seen in (tokens(plain), tokens(varied(one, CounterRNG(i)) for i, one in enumerate(plain)))
+    ]
+    assert unknown[1] < 0.01 < 0.03 < unknown[0]
 
 
 def weights(manager: MemoryManager) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from memgym.integrations.trl import make_text_env
 from memgym.memory import MemoryEngine, MemoryOp, OpKind, as_action, entry_nbytes
 from memgym.readers import make_reader
 from memgym.scoring import score_answer
-from memgym.stream import Question
+from memgym.stream import UNKNOWN, Question
 
 __all__ = ["SITUATIONS", "Asked", "Bank", "Dialogue", "Source", "Turn", "right_operation"]
 
@@ -146,19 +146,36 @@ class Source:
     def right(self, dialogue: Dialogue, bank: Bank) -> list[bool]:
         """For each question, whether the reader answers it right from the bank."""
         engine = self._engine(bank)
-        verdicts = []
-        for asked in dialogue.asked:
-            hits = engine.search(asked.text, READER_K)
-            found = [{"text": hit.entry.text, "attrs": ""} for hit in hits]
-            answer = self._read(asked.text, found, ())
-            question = Question("", asked.text, asked.type, asked.answer)
-            verdicts.append(score_answer(question, answer).is_correct)
-        return verdicts
+        return [
+            self._is_right(asked, [hit.entry.text for hit in engine.search(asked.text, READER_K)])
+            for asked in dialogue.asked
+        ]
 
     def score(self, dialogue: Dialogue, bank: Bank) -> float:
         """The share of questions that are answered right from the bank."""
         right = self.right(dialogue, bank)
         return sum(right) / len(right)
+
+    def is_readable(self, dialogue: Dialogue) -> bool:
+        """Whether each answer that there is can be read from a turn that tells it.
+
+        A reader knows little English: that who drives a Volvo has one as car is beyond it. Where such a question is
+        asked, no operation is worth anything, and what is learned from the outcome is not to keep the fact.
+        """
+        return all(
+            asked.answer == UNKNOWN
+            or any(
+                self._is_right(asked, [turn.text])
+                for turn in dialogue.turns
+                if asked.answer.lower() in turn.said.lower()
+            )
+            for asked in dialogue.asked
+        )
+
+    def _is_right(self, asked: Asked, texts: Sequence[str]) -> bool:
+        """Whether the reader answers right from these entries."""
+        answer = self._read(asked.text, [{"text": text, "attrs": ""} for text in texts], ())
+        return score_answer(Question("", asked.text, asked.type, asked.answer), answer).is_correct
 
 
 def right_operation(turn: Turn, bank: Bank) -> MemoryOp:

@@ -1,6 +1,7 @@
 """Training dialogues in other words, so that a manager learns what all wordings have in common and none by heart."""
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -10,11 +11,12 @@ from memgym.memory.lexical import STOP_WORDS, stem, stems
 from memgym.rng import CounterRNG
 from memgym.worlds.dialogue import lexicon
 
-__all__ = ["BESIDE", "varied"]
+__all__ = ["BESIDE", "ECHOED", "varied"]
 
 MOST_LOST = 0.5  # share of a turn's words that may be replaced, those that are kept aside; of small talk all
 MADE_UP = 0.5  # of the words that come in others' places
 BESIDE = 0.25  # of small talk becomes a statement about what no question is about
+ECHOED = 0.25  # of small talk has a word of what its speaker has told
 FUNCTION_WORDS = sorted(STOP_WORDS)
 WORD = re.compile(r"\w+")
 PLACE = re.compile(r"\{[^}]*\}")  # of a template, where a value goes
@@ -31,7 +33,8 @@ def varied(dialogue: Dialogue, rng: CounterRNG) -> Dialogue:
     questions ask by stays, since the reader finds answers by it: what is true of the dialogue stays true.
 
     Some small talk gives way to what is worded like a fact, a change or a request to forget, but about something that
-    no question is ever about: how a sentence is built does not tell a fact, what it is about does.
+    no question is ever about: how a sentence is built does not tell a fact, what it is about does. Other small talk
+    has a word that its speaker has told something with, and so an entry in sight that it changes nothing about.
     """
     share, of_function_words = rng.random(), rng.random()
     names: dict[str, str] = {}
@@ -47,6 +50,7 @@ def varied(dialogue: Dialogue, rng: CounterRNG) -> Dialogue:
         return text
 
     asked = frozenset[str]().union(*(stems(one.text) for one in dialogue.asked))
+    heard: dict[str, list[str]] = defaultdict(list)  # words of what each has told so far
     told = frozenset(word for fact in dialogue.facts for word in WORD.findall(new(" ".join(fact)).lower()))
 
     def said(turn: Turn) -> str:
@@ -67,7 +71,12 @@ def varied(dialogue: Dialogue, rng: CounterRNG) -> Dialogue:
             return _cased(other, word)
 
         beside = is_small_talk and rng.random() < BESIDE
-        return WORD.sub(lose, _beside(rng) if beside else new(turn.said))
+        text = WORD.sub(lose, _beside(rng) if beside else new(turn.said))
+        if not is_small_talk:
+            heard[turn.speaker] += [word for word in WORD.findall(text) if word.lower() not in STOP_WORDS]
+        elif heard[turn.speaker] and not beside and rng.random() < ECHOED:
+            text = _echoed(text, rng.choice(heard[turn.speaker]), rng)
+        return text
 
     return Dialogue(
         tuple(
@@ -92,6 +101,13 @@ def _made_up(rng: CounterRNG) -> str:
     """The beginning of a word and the end of another."""
     one, other = rng.choice(_training_words()), rng.choice(_training_words())
     return one[: rng.integer(2, len(one))] + other[-rng.integer(2, len(other)) :]
+
+
+def _echoed(said: str, word: str, rng: CounterRNG) -> str:
+    """What is said with the word in the place of one of its own."""
+    found = [found for found in WORD.finditer(said) if found[0].lower() not in STOP_WORDS]
+    place = rng.choice(found or list(WORD.finditer(said)))
+    return said[: place.start()] + _cased(word, place[0]) + said[place.end() :]
 
 
 def _beside(rng: CounterRNG) -> str:

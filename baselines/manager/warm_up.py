@@ -30,6 +30,8 @@ __all__ = [
 ]
 
 VARIED = 0.75  # of the dialogues are
+ATTEMPTS = 100  # most dialogues that one is chosen from
+APART = 10_000_000  # the numbers of these; that of no other one to train on is so high
 
 
 @dataclass(frozen=True)
@@ -76,10 +78,22 @@ def drawn_operation(kind: str, text: str, ids: Sequence[str], rng: CounterRNG) -
 
 
 def draw_dialogue(source: Source, seed: int, episode: int) -> Dialogue:
-    """A dialogue to train on, most of the time with made-up words (`varied`)."""
-    dialogue = source.dialogue(seed, episode)
-    rng = CounterRNG(seed).fork(1, episode)
-    return varied(dialogue, rng) if rng.random() < VARIED else dialogue
+    """A dialogue to train on, most of the time with made-up words (`varied`).
+
+    Where its answers cannot be read from what is said in it, there is another one in its place.
+
+    Raises:
+        ValueError: the reader of the environment can read none.
+    """
+    for attempt in range(ATTEMPTS):
+        number = episode + attempt * APART
+        rng = CounterRNG(seed).fork(1, number)
+        dialogue = source.dialogue(seed, number)
+        if rng.random() < VARIED:
+            dialogue = varied(dialogue, rng)
+        if source.is_readable(dialogue):
+            return dialogue
+    raise ValueError(f"the environment's reader cannot read the answers of any of {ATTEMPTS} dialogues.")
 
 
 def demonstrations(
