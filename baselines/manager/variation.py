@@ -36,60 +36,77 @@ def varied(dialogue: Dialogue, rng: CounterRNG) -> Dialogue:
     no question is ever about: how a sentence is built does not tell a fact, what it is about does. Other small talk
     has a word that its speaker has told something with, and so an entry in sight that it changes nothing about.
     """
-    share, of_function_words = rng.random(), rng.random()
-    names: dict[str, str] = {}
-    for old in (
-        *(turn.speaker for turn in dialogue.turns),
-        *(value.split()[-1] for _, value in dialogue.facts),
-    ):
-        names.setdefault(old, _cased(_made_up(rng), old))
+    words = _OtherWords(dialogue, rng)
+    turns = tuple(
+        turn._replace(
+            speaker=words.of(turn.speaker),
+            said=words.said(turn),
+            outdated=turn.outdated and (words.of(turn.outdated[0]), words.of(turn.outdated[1])),
+        )
+        for turn in dialogue.turns
+    )
+    asked = tuple(Asked(words.of(a.text), a.type, words.of(a.answer)) for a in dialogue.asked)
+    return Dialogue(
+        turns, asked, tuple((words.of(person), words.of(value)) for person, value in dialogue.facts)
+    )
 
-    def new(text: str) -> str:
-        for old, made in names.items():
+
+class _OtherWords:
+    """The other words of one dialogue, turn by turn.
+
+    Args:
+        dialogue: as it was.
+        rng: which words.
+    """
+
+    def __init__(self, dialogue: Dialogue, rng: CounterRNG) -> None:
+        self.rng = rng
+        self.share, self.of_function_words = rng.random(), rng.random()  # that are lost
+        self.names: dict[str, str] = {}
+        for old in (
+            *(turn.speaker for turn in dialogue.turns),
+            *(value.split()[-1] for _, value in dialogue.facts),
+        ):
+            self.names.setdefault(old, _cased(_made_up(rng), old))
+        self.asked = frozenset[str]().union(*(stems(one.text) for one in dialogue.asked))
+        facts = (self.of(" ".join(fact)).lower() for fact in dialogue.facts)
+        self.facts = frozenset(word for fact in facts for word in WORD.findall(fact))
+        self.told: dict[str, list[str]] = defaultdict(list)  # what each has told something with so far
+
+    def of(self, text: str) -> str:
+        """The text with other names and values."""
+        for old, made in self.names.items():
             text = text.replace(old, made).replace(old.capitalize(), made.capitalize())
         return text
 
-    asked = frozenset[str]().union(*(stems(one.text) for one in dialogue.asked))
-    heard: dict[str, list[str]] = defaultdict(list)  # words of what each has told so far
-    told = frozenset(word for fact in dialogue.facts for word in WORD.findall(new(" ".join(fact)).lower()))
-
-    def said(turn: Turn) -> str:
+    def said(self, turn: Turn) -> str:
+        """What is said in the turn; turns come in their order."""
         is_small_talk = turn.situation == "small talk"
-        lost = share * (1 if is_small_talk else MOST_LOST)
-
-        def lose(found: re.Match[str]) -> str:
-            word, plain = found[0], found[0].lower()
-            is_function_word = plain in STOP_WORDS
-            if plain in told or stem(plain) in asked:
-                return word
-            if rng.random() >= lost * (of_function_words if is_function_word else 1):
-                return word
-            if is_function_word:
-                other = rng.choice(FUNCTION_WORDS)
-            else:
-                other = _made_up(rng) if rng.random() < MADE_UP else rng.choice(_training_words())
-            return _cased(other, word)
-
-        beside = is_small_talk and rng.random() < BESIDE
-        text = WORD.sub(lose, _beside(rng) if beside else new(turn.said))
+        lost = self.share * (1 if is_small_talk else MOST_LOST)
+        beside = is_small_talk and self.rng.random() < BESIDE
+        text = WORD.sub(
+            lambda word: self._instead(word[0], lost), _beside(self.rng) if beside else self.of(turn.said)
+        )
+        told = self.told[turn.speaker]
         if not is_small_talk:
-            heard[turn.speaker] += [word for word in WORD.findall(text) if word.lower() not in STOP_WORDS]
-        elif heard[turn.speaker] and not beside and rng.random() < ECHOED:
-            text = _echoed(text, rng.choice(heard[turn.speaker]), rng)
+            told += [word for word in WORD.findall(text) if word.lower() not in STOP_WORDS]
+        elif told and not beside and self.rng.random() < ECHOED:
+            text = _echoed(text, self.rng.choice(told), self.rng)
         return text
 
-    return Dialogue(
-        tuple(
-            turn._replace(
-                speaker=new(turn.speaker),
-                said=said(turn),
-                outdated=turn.outdated and (new(turn.outdated[0]), new(turn.outdated[1])),
-            )
-            for turn in dialogue.turns
-        ),
-        tuple(Asked(new(a.text), a.type, new(a.answer)) for a in dialogue.asked),
-        tuple((new(person), new(value)) for person, value in dialogue.facts),
-    )
+    def _instead(self, word: str, lost: float) -> str:
+        """The word, or with this probability another one; what facts and questions say stays."""
+        plain, rng = word.lower(), self.rng
+        is_function_word = plain in STOP_WORDS
+        if plain in self.facts or stem(plain) in self.asked:
+            return word
+        if rng.random() >= lost * (self.of_function_words if is_function_word else 1):
+            return word
+        if is_function_word:
+            other = rng.choice(FUNCTION_WORDS)
+        else:
+            other = _made_up(rng) if rng.random() < MADE_UP else rng.choice(_training_words())
+        return _cased(other, word)
 
 
 def _cased(word: str, other: str) -> str:
