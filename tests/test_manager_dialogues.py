@@ -11,7 +11,7 @@ pytest.importorskip("transformers", reason="needs transformers: pip install 'mem
 from memgym.agents.llm.manager import Decision  # noqa: E402
 from memgym.baselines.manager.dialogues import Asked, Bank, Dialogue, Source, Turn, right_operation  # noqa: E402
 from memgym.baselines.manager.measure import measure, measure_baselines  # noqa: E402
-from memgym.baselines.manager.variation import BENT, BESIDE, ECHOED, varied  # noqa: E402
+from memgym.baselines.manager.variation import BESIDE, ECHOED, varied  # noqa: E402
 from memgym.baselines.manager.warm_up import Teacher, draw_dialogue  # noqa: E402
 from memgym.baselines.recipe import load_recipe  # noqa: E402
 from memgym.memory import MemoryOp, as_action  # noqa: E402
@@ -108,17 +108,6 @@ def test_an_entry_in_sight_does_not_tell_that_something_changes(
             bank = source.after(bank, right_operation(turn, bank))
     share = sum(seen) / len(seen)
     assert share > 0.05 if is_in_sight else share < 0.02
-
-
-@pytest.mark.parametrize(("bent", "is_met"), [(BENT, True), (0.0, False)])
-def test_what_questions_ask_by_is_met_in_other_forms(
-    source: Source, monkeypatch: pytest.MonkeyPatch, bent: float, is_met: bool
-) -> None:
-    """The training split says "I work as" alone; that "working" is about the same is learned from nothing else."""
-    monkeypatch.setattr("memgym.baselines.manager.variation.BENT", bent)
-    words = frozenset[str]().union(*words_of(source, 6, "new fact"))
-    assert "work" in words
-    assert bool({"works", "worked", "working"} & words) is is_met
 
 
 def test_no_word_of_a_request_is_always_there(source: Source) -> None:
