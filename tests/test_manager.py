@@ -264,7 +264,7 @@ def test_gae_of_a_play_by_hand() -> None:
 def test_local_groups_share_their_bank_and_trajectory_groups_do_not(
     manager: MemoryManager, source: Source
 ) -> None:
-    dialogues = [draw_dialogue(source, 0, episode) for episode in range(2)]
+    dialogues = [draw_dialogue(source, 0, episode) for episode in range(8)]
 
     def most_banks(samples: list[Sample]) -> int:
         groups = {s.group: {t.bank.key for t in samples if t.group == s.group} for s in samples}
