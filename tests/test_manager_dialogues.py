@@ -159,15 +159,19 @@ def test_questions_come_last() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "asked", "is_readable"),
+    ("said", "asked", "value", "is_readable"),
     [
-        ("I drive a Volvo.", "Which car does Maya drive?", True),
-        ("I drive a Volvo.", "What car does Maya have?", False),  # nothing says that it is a car
-        ("I could eat ramen every day, it is my favourite food.", "Which food is Maya's favourite?", False),
+        ("I drive a Volvo.", "Which car does Maya drive?", "Volvo", True),
+        ("I drive a Volvo.", "What car does Maya have?", "Volvo", False),  # nothing says that it is a car
+        (
+            "I could eat ramen a lot, it is my favourite food.",
+            "Which food is Maya's favourite?",
+            "ramen",
+            False,
+        ),
     ],
 )
-def test_what_a_reader_can_read(source: Source, said: str, asked: str, is_readable: bool) -> None:
-    value = "Volvo" if "Volvo" in said else "ramen"
+def test_what_a_reader_can_read(source: Source, said: str, asked: str, value: str, is_readable: bool) -> None:
     turns = (Turn("Maya", "I see.", "small talk"), Turn("Maya", said, "new fact"))
     one = Dialogue(turns, (Asked(asked, "single-hop", value),), (("Maya", value),))
     assert source.is_readable(one) is is_readable
