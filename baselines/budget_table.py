@@ -1,4 +1,4 @@
-"""Committed curves over budgets as a table in Markdown, as the README shows them.
+"""Committed curves over budgets as a table in Markdown, as RESULTS.md shows them.
 
     python -m memgym.baselines.budget_table budgets_locomo
 
