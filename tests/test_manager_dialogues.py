@@ -11,7 +11,7 @@ pytest.importorskip("transformers", reason="needs transformers: pip install 'mem
 from memgym.agents.llm.manager import Decision  # noqa: E402
 from memgym.baselines.manager.dialogues import Asked, Bank, Dialogue, Source, Turn, right_operation  # noqa: E402
 from memgym.baselines.manager.measure import measure, measure_baselines  # noqa: E402
-from memgym.baselines.manager.variation import BESIDE, ECHOED, varied  # noqa: E402
+from memgym.baselines.manager.variation import BESIDE, ECHOED, LONGER, varied  # noqa: E402
 from memgym.baselines.manager.warm_up import Teacher, draw_dialogue  # noqa: E402
 from memgym.baselines.recipe import load_recipe  # noqa: E402
 from memgym.memory import MemoryOp, as_action  # noqa: E402
@@ -52,8 +52,9 @@ def test_the_oracle_answers_nearly_all_and_a_bank_of_everything_little(source: S
     assert scores["oracle"] > 0.95 > 0.6 > scores["add facts"] >= scores["add everything"]
 
 
-def test_made_up_words_change_no_truth(source: Source) -> None:
+def test_made_up_words_change_no_truth() -> None:
     right: list[bool] = []
+    source = Source({**ENV, "memory_budget": 4096})  # more words need more room
     for episode in range(10):
         dialogue = source.dialogue(2, episode)
         other = varied(dialogue, CounterRNG(episode))
@@ -93,6 +94,24 @@ def test_how_a_sentence_is_built_does_not_tell_a_fact(
     assert not any(asked & words for words in small_talk)
 
 
+@pytest.mark.parametrize(("longer", "is_longer"), [(LONGER, True), (0.0, False)])
+def test_where_a_word_stands_tells_nothing(
+    source: Source, monkeypatch: pytest.MonkeyPatch, longer: float, is_longer: bool
+) -> None:
+    """Turns have more words before, between and after theirs; what is told stays in one piece."""
+    monkeypatch.setattr("memgym.baselines.manager.variation.LONGER", longer)
+    more = []
+    for episode in range(40):
+        dialogue = source.dialogue(8, episode)
+        other = varied(dialogue, CounterRNG(episode))
+        for turn, now in zip(dialogue.turns, other.turns, strict=True):
+            if turn.situation in ("new fact", "changed fact"):
+                more.append(len(now.said.split()) > len(turn.said.split()))
+                assert any(value in now.said for _, value in other.facts)
+    share = sum(more) / len(more)
+    assert 0.3 < share < 0.7 if is_longer else share == 0
+
+
 @pytest.mark.parametrize(("echoed", "is_in_sight"), [(ECHOED, True), (0.0, False)])
 def test_an_entry_in_sight_does_not_tell_that_something_changes(
     source: Source, monkeypatch: pytest.MonkeyPatch, echoed: float, is_in_sight: bool
@@ -100,14 +119,14 @@ def test_an_entry_in_sight_does_not_tell_that_something_changes(
     """A model that met small talk without entries in sight alone would take any with one for a change."""
     monkeypatch.setattr("memgym.baselines.manager.variation.ECHOED", echoed)
     seen = []
-    for episode in range(60):
+    for episode in range(200):
         bank = Bank()
         for turn in varied(source.dialogue(6, episode), CounterRNG(episode)).turns:
             if turn.situation == "small talk":
                 seen.append(bool(bank.shown(turn).memory))
             bank = source.after(bank, right_operation(turn, bank))
     share = sum(seen) / len(seen)
-    assert share > 0.05 if is_in_sight else share < 0.02
+    assert share > 0.03 if is_in_sight else share < 0.02
 
 
 def test_no_word_of_a_request_is_always_there(source: Source) -> None:
@@ -159,34 +178,35 @@ def test_questions_come_last() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "asked", "value", "is_readable"),
+    ("first", "then", "asked", "is_solvable"),
     [
-        ("I drive a Volvo.", "Which car does Maya drive?", "Volvo", True),
-        ("I drive a Volvo.", "What car does Maya have?", "Volvo", False),  # nothing says that it is a car
-        (
-            "I could eat ramen a lot, it is my favourite food.",
-            "Which food is Maya's favourite?",
-            "ramen",
-            False,
-        ),
+        ("My car is a Volvo.", "I changed my car, it is a Fiat now.", "Which car does Maya drive?", True),
+        # shows no entry that could be updated, so that both stay
+        ("I drive a Volvo.", "I changed my car, it is a Fiat now.", "Which car does Maya drive?", False),
+        ("I drive a Volvo.", "I drive a Fiat now.", "Which car does Maya drive?", True),
+        # nothing says that it is a car
+        ("I drive a Volvo.", "I drive a Fiat now.", "What car does Maya have?", False),
     ],
 )
-def test_what_a_reader_can_read(source: Source, said: str, asked: str, value: str, is_readable: bool) -> None:
-    turns = (Turn("Maya", "I see.", "small talk"), Turn("Maya", said, "new fact"))
-    one = Dialogue(turns, (Asked(asked, "single-hop", value),), (("Maya", value),))
-    assert source.is_readable(one) is is_readable
+def test_where_right_operations_lead_to_right_answers(
+    source: Source, first: str, then: str, asked: str, is_solvable: bool
+) -> None:
+    old, new = ("Maya", "Volvo"), ("Maya", "Fiat")
+    turns = (Turn("Maya", first, "new fact"), Turn("Maya", then, "changed fact", old))
+    one = Dialogue(turns, (Asked(asked, "knowledge-update", "Fiat"),), (old, new))
+    assert source.is_solvable(one) is is_solvable
 
 
-def test_training_asks_nothing_that_no_memory_could_answer(source: Source) -> None:
+def test_training_asks_nothing_that_right_operations_do_not_answer(source: Source) -> None:
     """Else the outcome would teach not to keep some facts; without the choice of dialogues it would."""
     drawn = [draw_dialogue(source, 7, episode) for episode in range(60)]
-    assert all(source.is_readable(dialogue) for dialogue in drawn)
-    assert not all(source.is_readable(source.dialogue(7, episode)) for episode in range(60))
+    assert all(source.is_solvable(dialogue) for dialogue in drawn)
+    assert not all(source.is_solvable(source.dialogue(7, episode)) for episode in range(60))
 
 
 def test_a_reader_that_can_read_nothing_is_named() -> None:
     source = Source({**ENV, "reader": f"{__name__}:silent_reader"})
-    with pytest.raises(ValueError, match="reader cannot read"):
+    with pytest.raises(ValueError, match="none of 100 dialogues"):
         draw_dialogue(source, 0, 0)
 
 

@@ -16,9 +16,18 @@ from memgym.integrations.trl import make_text_env
 from memgym.memory import MemoryEngine, MemoryOp, OpKind, as_action, entry_nbytes
 from memgym.readers import make_reader
 from memgym.scoring import score_answer
-from memgym.stream import UNKNOWN, Question
+from memgym.stream import Question
 
-__all__ = ["SITUATIONS", "Asked", "Bank", "Dialogue", "Source", "Turn", "right_operation"]
+__all__ = [
+    "SITUATIONS",
+    "Asked",
+    "Bank",
+    "Dialogue",
+    "Source",
+    "Turn",
+    "operation_in_sight",
+    "right_operation",
+]
 
 SITUATIONS = ("new fact", "changed fact", "forget request", "small talk")
 MOST_ENGINES = 256
@@ -145,37 +154,29 @@ class Source:
 
     def right(self, dialogue: Dialogue, bank: Bank) -> list[bool]:
         """For each question, whether the reader answers it right from the bank."""
-        engine = self._engine(bank)
-        return [
-            self._is_right(asked, [hit.entry.text for hit in engine.search(asked.text, READER_K)])
-            for asked in dialogue.asked
-        ]
+        engine, right = self._engine(bank), []
+        for asked in dialogue.asked:
+            hits = engine.search(asked.text, READER_K)
+            answer = self._read(asked.text, [{"text": hit.entry.text, "attrs": ""} for hit in hits], ())
+            question = Question("", asked.text, asked.type, asked.answer)
+            right.append(score_answer(question, answer).is_correct)
+        return right
 
     def score(self, dialogue: Dialogue, bank: Bank) -> float:
         """The share of questions that are answered right from the bank."""
         right = self.right(dialogue, bank)
         return sum(right) / len(right)
 
-    def is_readable(self, dialogue: Dialogue) -> bool:
-        """Whether each answer that there is can be read from a turn that tells it.
+    def is_solvable(self, dialogue: Dialogue) -> bool:
+        """Whether right operations on what a manager is shown lead to right answers.
 
-        A reader knows little English: that who drives a Volvo has one as car is beyond it. Where such a question is
-        asked, no operation is worth anything, and what is learned from the outcome is not to keep the fact.
+        They may not: a reader knows little English, so that who drives a Volvo has one as car is beyond it; and "I
+        changed my car" shows no entry about what somebody drives. There the outcome teaches not to keep facts.
         """
-        return all(
-            asked.answer == UNKNOWN
-            or any(
-                self._is_right(asked, [turn.text])
-                for turn in dialogue.turns
-                if asked.answer.lower() in turn.said.lower()
-            )
-            for asked in dialogue.asked
-        )
-
-    def _is_right(self, asked: Asked, texts: Sequence[str]) -> bool:
-        """Whether the reader answers right from these entries."""
-        answer = self._read(asked.text, [{"text": text, "attrs": ""} for text in texts], ())
-        return score_answer(Question("", asked.text, asked.type, asked.answer), answer).is_correct
+        bank = Bank()
+        for turn in dialogue.turns:
+            bank = self.after(bank, operation_in_sight(turn, bank))
+        return all(self.right(dialogue, bank))
 
 
 def right_operation(turn: Turn, bank: Bank) -> MemoryOp:
@@ -188,6 +189,14 @@ def right_operation(turn: Turn, bank: Bank) -> MemoryOp:
     if turn.situation in ("new fact", "changed fact"):
         return MemoryOp.add(turn.text)
     return MemoryOp.noop()
+
+
+def operation_in_sight(turn: Turn, bank: Bank) -> MemoryOp:
+    """What the oracle does where it sees what a manager is shown: no other entry can be changed."""
+    op = right_operation(turn, bank)
+    if not op.id or any(op.id == id for id, _ in bank.shown(turn).memory):
+        return op
+    return MemoryOp.add(turn.text) if op.text else MemoryOp.noop()
 
 
 def _says(text: str, fact: tuple[str, str]) -> bool:

@@ -40,7 +40,7 @@ MOST_LOG_RATIO = 20.0  # keeps the loss of what was next to impossible when it w
 GAE_LAMBDA = 0.95
 VALUE_WEIGHT = 0.5
 ENTROPY_WEIGHT = 0.02  # keeps operations alive that have not been worth something yet
-READING_WEIGHT = 0.5  # keeps the model knowing the words, which operations alone let it forget
+READING_WEIGHT = 1.0  # keeps the model knowing the words, which operations alone let it forget
 SMALL = 1e-6  # keeps a group of equal outcomes at advantage 0
 
 

@@ -11,12 +11,15 @@ from memgym.memory.lexical import STOP_WORDS, stem, stems
 from memgym.rng import CounterRNG
 from memgym.worlds.dialogue import lexicon
 
-__all__ = ["BESIDE", "ECHOED", "varied"]
+__all__ = ["BESIDE", "ECHOED", "LONGER", "varied"]
 
 MOST_LOST = 0.5  # share of a turn's words that may be replaced, those that are kept aside; of small talk all
 MADE_UP = 0.5  # of the words that come in others' places
 BESIDE = 0.25  # of small talk becomes a statement about what no question is about
-ECHOED = 0.25  # of small talk has a word of what its speaker has told
+ECHOED = 0.1  # of small talk has a word of what its speaker has told
+LONGER = 0.5  # of turns have more words in one place
+MORE = 4  # most of these
+PLAIN = 0.75  # of these are function words: a reader may take others for an answer
 FUNCTION_WORDS = sorted(STOP_WORDS)
 WORD = re.compile(r"\w+")
 PLACE = re.compile(r"\{[^}]*\}")  # of a template, where a value goes
@@ -29,8 +32,9 @@ def varied(dialogue: Dialogue, rng: CounterRNG) -> Dialogue:
     A training split has few names and wordings, and a model could learn them by heart instead of what all have in
     common. In the place of a function word comes another one, in some dialogues more often than in others; for any
     other there comes a word of the whole training split, or one made up of two: a tokenizer has pieces that these
-    dialogues never use, and what their embeddings are like is left to chance until they stand somewhere. What the
-    questions ask by stays, since the reader finds answers by it: what is true of the dialogue stays true.
+    dialogues never use, and what their embeddings are like is left to chance until they stand somewhere. Half of the
+    turns have more words somewhere, so that none is known by where its words stand. What the questions ask by stays,
+    since the reader finds answers by it: what is true of the dialogue stays true.
 
     Some small talk gives way to what is worded like a fact, a change or a request to forget, but about something that
     no question is ever about: how a sentence is built does not tell a fact, what it is about does. Other small talk
@@ -87,6 +91,8 @@ class _OtherWords:
         text = WORD.sub(
             lambda word: self._instead(word[0], lost), _beside(self.rng) if beside else self.of(turn.said)
         )
+        if self.rng.random() < LONGER:
+            text = self._longer(text)
         told = self.told[turn.speaker]
         if not is_small_talk:
             told += [word for word in WORD.findall(text) if word.lower() not in STOP_WORDS]
@@ -102,11 +108,27 @@ class _OtherWords:
             return word
         if rng.random() >= lost * (self.of_function_words if is_function_word else 1):
             return word
+        return _cased(self._other(is_function_word), word)
+
+    def _longer(self, text: str) -> str:
+        """The text with more words before its first one or after any, but not in the midst of what a fact says."""
+        rng, words = self.rng, list(WORD.finditer(text))
+        known = [word[0].lower() in self.facts for word in words]
+        inside = [one and other for one, other in zip(known, [*known[1:], False], strict=True)]
+        place = rng.choice(
+            [0, *(word.end() for word, is_inside in zip(words, inside, strict=True) if not is_inside)]
+        )
+        more = " ".join(self._other(rng.random() < PLAIN) for _ in range(rng.integer(1, MORE)))
+        if place:
+            return f"{text[:place]} {more}{text[place:]}"
+        first = text[0] if known[0] or words[0][0] == "I" else text[0].lower()
+        return f"{more.capitalize()} {first}{text[1:]}"
+
+    def _other(self, is_function_word: bool) -> str:
+        """Any function word, or any other one."""
         if is_function_word:
-            other = rng.choice(FUNCTION_WORDS)
-        else:
-            other = _made_up(rng) if rng.random() < MADE_UP else rng.choice(_training_words())
-        return _cased(other, word)
+            return self.rng.choice(FUNCTION_WORDS)
+        return _made_up(self.rng) if self.rng.random() < MADE_UP else self.rng.choice(_training_words())
 
 
 def _cased(word: str, other: str) -> str:

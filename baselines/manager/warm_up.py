@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from memgym.agents.llm.manager import MemoryManager
-from memgym.baselines.manager.dialogues import Bank, Dialogue, Source, Turn, right_operation
+from memgym.baselines.manager.dialogues import Bank, Dialogue, Source, Turn, operation_in_sight
 from memgym.baselines.manager.network import Row, score_replies
 from memgym.baselines.manager.variation import varied
 from memgym.core.arguments import check_integer, check_number
@@ -56,10 +56,7 @@ class Teacher:
         if rng.random() < self.random:
             return drawn_operation(rng.choice(possible_kinds(ids)), turn.text, ids, rng)
         if rng.random() < self.oracle:
-            op = right_operation(turn, bank)
-            if not op.id or op.id in ids:
-                return op
-            return MemoryOp.add(turn.text) if op.text else MemoryOp.noop()
+            return operation_in_sight(turn, bank)
         return MemoryOp.add(turn.text)
 
 
@@ -80,10 +77,10 @@ def drawn_operation(kind: str, text: str, ids: Sequence[str], rng: CounterRNG) -
 def draw_dialogue(source: Source, seed: int, episode: int) -> Dialogue:
     """A dialogue to train on, most of the time with made-up words (`varied`).
 
-    Where its answers cannot be read from what is said in it, there is another one in its place.
+    Where right operations do not lead to right answers, there is another one in its place (`Source.is_solvable`).
 
     Raises:
-        ValueError: the reader of the environment can read none.
+        ValueError: they do in none.
     """
     for attempt in range(ATTEMPTS):
         number = episode + attempt * APART
@@ -91,9 +88,11 @@ def draw_dialogue(source: Source, seed: int, episode: int) -> Dialogue:
         dialogue = source.dialogue(seed, number)
         if rng.random() < VARIED:
             dialogue = varied(dialogue, rng)
-        if source.is_readable(dialogue):
+        if source.is_solvable(dialogue):
             return dialogue
-    raise ValueError(f"the environment's reader cannot read the answers of any of {ATTEMPTS} dialogues.")
+    raise ValueError(
+        f"right operations lead to right answers in none of {ATTEMPTS} dialogues of the environment."
+    )
 
 
 def demonstrations(
