@@ -35,7 +35,7 @@ PLAN = Plan(
     demonstrations=60,
     warm_up_updates=80,
     warm_up_rate=0.01,
-    rollouts=16,
+    rollouts=24,
     episodes=8,
     epochs=6,
 )
