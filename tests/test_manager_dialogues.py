@@ -11,7 +11,7 @@ pytest.importorskip("transformers", reason="needs transformers: pip install 'mem
 from memgym.agents.llm.manager import Decision  # noqa: E402
 from memgym.baselines.manager.dialogues import Asked, Bank, Dialogue, Source, Turn, right_operation  # noqa: E402
 from memgym.baselines.manager.measure import measure, measure_baselines  # noqa: E402
-from memgym.baselines.manager.variation import BENT, BESIDE, ECHOED, LONGER, varied  # noqa: E402
+from memgym.baselines.manager.variation import BESIDE, ECHOED, LONGER, varied  # noqa: E402
 from memgym.baselines.manager.warm_up import Teacher, draw_dialogue  # noqa: E402
 from memgym.baselines.recipe import load_recipe  # noqa: E402
 from memgym.memory import MemoryOp, as_action  # noqa: E402
@@ -92,17 +92,6 @@ def test_how_a_sentence_is_built_does_not_tell_a_fact(
     assert like_requests > 5 if is_found else like_requests == 0
     asked = {"allergy", "car", "favourite", "food", "gift", "hobby", "job", "live", "pet", "work"}
     assert not any(asked & words for words in small_talk)
-
-
-@pytest.mark.parametrize(("bent", "is_met"), [(BENT, True), (0.0, False)])
-def test_what_questions_ask_by_is_met_in_other_forms(
-    source: Source, monkeypatch: pytest.MonkeyPatch, bent: float, is_met: bool
-) -> None:
-    """The training split says "I work as" alone; that "working" is about the same is learned from nothing else."""
-    monkeypatch.setattr("memgym.baselines.manager.variation.BENT", bent)
-    words = frozenset[str]().union(*words_of(source, 6, "new fact"))
-    assert "work" in words
-    assert bool({"works", "worked", "working"} & words) is is_met
 
 
 @pytest.mark.parametrize(("longer", "is_longer"), [(LONGER, True), (0.0, False)])

@@ -11,7 +11,7 @@ from memgym.memory.lexical import STOP_WORDS, stem, stems
 from memgym.rng import CounterRNG
 from memgym.worlds.dialogue import lexicon
 
-__all__ = ["BENT", "BESIDE", "ECHOED", "LONGER", "varied"]
+__all__ = ["BESIDE", "ECHOED", "LONGER", "varied"]
 
 MOST_LOST = 0.5  # share of a turn's words that may be replaced, those that are kept aside; of small talk all
 MADE_UP = 0.5  # of the words that come in others' places
@@ -20,10 +20,7 @@ ECHOED = 0.1  # of small talk has a word of what its speaker has told
 LONGER = 0.5  # of turns have more words in one place
 MORE = 4  # most of these
 PLAIN = 0.75  # of these are function words: a reader may take others for an answer
-BENT = 0.1  # of the words that questions ask by have another ending
 FUNCTION_WORDS = sorted(STOP_WORDS)
-ENDINGS = ("s", "ed", "ing")
-ENDING = re.compile(r"(?:e|s|ed|ing)$")
 WORD = re.compile(r"\w+")
 PLACE = re.compile(r"\{[^}]*\}")  # of a template, where a value goes
 LETTERS = re.compile(r"[A-Za-z]{4,}")
@@ -37,8 +34,7 @@ def varied(dialogue: Dialogue, rng: CounterRNG) -> Dialogue:
     other there comes a word of the whole training split, or one made up of two: a tokenizer has pieces that these
     dialogues never use, and what their embeddings are like is left to chance until they stand somewhere. Half of the
     turns have more words somewhere, so that none is known by where its words stand. What the questions ask by stays,
-    since the reader finds answers by it, or has another ending that search takes for the same: what is true of the
-    dialogue stays true.
+    since the reader finds answers by it: what is true of the dialogue stays true.
 
     Some small talk gives way to what is worded like a fact, a change or a request to forget, but about something that
     no question is ever about: how a sentence is built does not tell a fact, what it is about does. Other small talk
@@ -108,10 +104,8 @@ class _OtherWords:
         """The word, or with this probability another one; what facts and questions say stays."""
         plain, rng = word.lower(), self.rng
         is_function_word = plain in STOP_WORDS
-        if plain in self.facts:
+        if plain in self.facts or stem(plain) in self.asked:
             return word
-        if stem(plain) in self.asked:
-            return _bent(word, rng) if rng.random() < BENT else word
         if rng.random() >= lost * (self.of_function_words if is_function_word else 1):
             return word
         return _cased(self._other(is_function_word), word)
@@ -146,12 +140,6 @@ def _made_up(rng: CounterRNG) -> str:
     """The beginning of a word and the end of another."""
     one, other = rng.choice(_training_words()), rng.choice(_training_words())
     return one[: rng.integer(2, len(one))] + other[-rng.integer(2, len(other)) :]
-
-
-def _bent(word: str, rng: CounterRNG) -> str:
-    """The word with another ending, where search takes both for the same."""
-    bent = ENDING.sub("", word) + rng.choice(ENDINGS)
-    return bent if stem(bent.lower()) == stem(word.lower()) else word
 
 
 def _echoed(said: str, word: str, rng: CounterRNG) -> str:
