@@ -122,11 +122,12 @@ def test_an_entry_in_sight_does_not_tell_that_something_changes(
     for episode in range(200):
         bank = Bank()
         for turn in varied(source.dialogue(6, episode), CounterRNG(episode)).turns:
-            if turn.situation == "small talk":
+            has_told = any(text.startswith(f"{turn.speaker}: ") for _, text in bank.entries)
+            if turn.situation == "small talk" and has_told:
                 seen.append(bool(bank.shown(turn).memory))
             bank = source.after(bank, right_operation(turn, bank))
     share = sum(seen) / len(seen)
-    assert share > 0.03 if is_in_sight else share < 0.02
+    assert share > 0.05 if is_in_sight else share < 0.02
 
 
 def test_no_word_of_a_request_is_always_there(source: Source) -> None:
@@ -177,23 +178,38 @@ def test_questions_come_last() -> None:
         Source({**ENV, "reader": None})
 
 
+VOLVO, FIAT = ("I drive a Volvo.", "Volvo"), ("I drive a Fiat now.", "Fiat")
+
+
 @pytest.mark.parametrize(
-    ("first", "then", "asked", "is_solvable"),
+    ("told", "asked", "is_solvable"),
     [
-        ("My car is a Volvo.", "I changed my car, it is a Fiat now.", "Which car does Maya drive?", True),
-        # shows no entry that could be updated, so that both stay
-        ("I drive a Volvo.", "I changed my car, it is a Fiat now.", "Which car does Maya drive?", False),
-        ("I drive a Volvo.", "I drive a Fiat now.", "Which car does Maya drive?", True),
+        ([VOLVO], "Which car does Maya drive?", True),
+        ([VOLVO, FIAT], "Which car does Maya drive?", True),
         # nothing says that it is a car
-        ("I drive a Volvo.", "I drive a Fiat now.", "What car does Maya have?", False),
+        ([VOLVO], "What car does Maya have?", False),
+        ([VOLVO, FIAT], "What car does Maya have?", False),
+        (
+            [("I could eat ramen every day, it is my favourite food.", "ramen")],
+            "Which food is Maya's favourite?",
+            False,
+        ),
+        # a change that shows no entry about what somebody drives: both stay
+        ([VOLVO, ("I changed my car, it is a Fiat now.", "Fiat")], "Which car does Maya drive?", False),
+        (
+            [("My car is a Volvo.", "Volvo"), ("I changed my car, it is a Fiat now.", "Fiat")],
+            "Which car does Maya drive?",
+            True,
+        ),
     ],
 )
 def test_where_right_operations_lead_to_right_answers(
-    source: Source, first: str, then: str, asked: str, is_solvable: bool
+    source: Source, told: list[tuple[str, str]], asked: str, is_solvable: bool
 ) -> None:
-    old, new = ("Maya", "Volvo"), ("Maya", "Fiat")
-    turns = (Turn("Maya", first, "new fact"), Turn("Maya", then, "changed fact", old))
-    one = Dialogue(turns, (Asked(asked, "knowledge-update", "Fiat"),), (old, new))
+    facts = tuple(("Maya", value) for _, value in told)
+    turns = [Turn("Maya", "I see.", "small talk"), Turn("Maya", told[0][0], "new fact")]
+    turns += [Turn("Maya", said, "changed fact", facts[0]) for said, _ in told[1:]]
+    one = Dialogue(tuple(turns), (Asked(asked, "single-hop", told[-1][1]),), facts)
     assert source.is_solvable(one) is is_solvable
 
 

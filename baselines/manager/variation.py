@@ -114,9 +114,9 @@ class _OtherWords:
         """The text with more words before its first one or after any, but not in the midst of what a fact says."""
         rng, words = self.rng, list(WORD.finditer(text))
         known = [word[0].lower() in self.facts for word in words]
-        inside = [one and other for one, other in zip(known, [*known[1:], False], strict=True)]
+        after = [*known[1:], False]
         place = rng.choice(
-            [0, *(word.end() for word, is_inside in zip(words, inside, strict=True) if not is_inside)]
+            [0, *(word.end() for word, *both in zip(words, known, after, strict=True) if not all(both))]
         )
         more = " ".join(self._other(rng.random() < PLAIN) for _ in range(rng.integer(1, MORE)))
         if place:
