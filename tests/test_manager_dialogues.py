@@ -11,12 +11,12 @@ pytest.importorskip("transformers", reason="needs transformers: pip install 'mem
 from memgym.agents.llm.manager import Decision  # noqa: E402
 from memgym.baselines.manager.dialogues import Asked, Bank, Dialogue, Source, Turn, right_operation  # noqa: E402
 from memgym.baselines.manager.measure import measure, measure_baselines  # noqa: E402
-from memgym.baselines.manager.variation import BESIDE, ECHOED, LONGER, varied  # noqa: E402
+from memgym.baselines.manager.variation import BENT, BESIDE, ECHOED, ELSEWHERE, LONGER, varied  # noqa: E402
 from memgym.baselines.manager.warm_up import Teacher, draw_dialogue  # noqa: E402
 from memgym.baselines.recipe import load_recipe  # noqa: E402
 from memgym.memory import MemoryOp, as_action  # noqa: E402
 from memgym.rng import CounterRNG  # noqa: E402
-from memgym.worlds.dialogue import lexicon  # noqa: E402
+from memgym.worlds.dialogue import lexicon, texts  # noqa: E402
 
 ENV = load_recipe("memory_manager").env
 
@@ -55,7 +55,7 @@ def test_the_oracle_answers_nearly_all_and_a_bank_of_everything_little(source: S
 def test_made_up_words_change_no_truth() -> None:
     right: list[bool] = []
     source = Source({**ENV, "memory_budget": 4096})  # more words need more room
-    for episode in range(10):
+    for episode in range(150):
         dialogue = source.dialogue(2, episode)
         other = varied(dialogue, CounterRNG(episode))
         assert [turn.situation for turn in other.turns] == [turn.situation for turn in dialogue.turns]
@@ -92,6 +92,45 @@ def test_how_a_sentence_is_built_does_not_tell_a_fact(
     assert like_requests > 5 if is_found else like_requests == 0
     asked = {"allergy", "car", "favourite", "food", "gift", "hobby", "job", "live", "pet", "work"}
     assert not any(asked & words for words in small_talk)
+
+
+@pytest.mark.parametrize(("elsewhere", "is_said"), [(ELSEWHERE, True), (0.0, False)])
+def test_small_talk_is_whatever_the_training_split_says(
+    source: Source, monkeypatch: pytest.MonkeyPatch, elsewhere: float, is_said: bool
+) -> None:
+    """These dialogues alone have little of it, and a model would know that by heart."""
+    monkeypatch.setattr("memgym.baselines.manager.variation.ELSEWHERE", elsewhere)
+    words = lexicon("train").words
+    own = {name: part for name, part in words.items() if name in ("slots", "smalltalk", "filler", "replies")}
+    others = _openings({name: part for name, part in words.items() if name not in own}) - _openings(own)
+    said = [
+        turn.said
+        for episode in range(60)
+        for turn in varied(source.dialogue(6, episode), CounterRNG(episode)).turns
+        if turn.situation == "small talk"
+    ]
+    found = len([text for text in said if _opening(text) in others])
+    assert found > 5 if is_said else found == 0
+
+
+def _opening(text: str) -> str:
+    return " ".join(text.split()[:3])
+
+
+def _openings(value: Any) -> set[str]:
+    """How the sentences in a part of a lexicon begin."""
+    return {_opening(text) for text in texts(value) if text.endswith((".", "!"))}
+
+
+@pytest.mark.parametrize(("bent", "is_met"), [(BENT, True), (0.0, False)])
+def test_what_questions_ask_by_is_met_in_other_forms(
+    source: Source, monkeypatch: pytest.MonkeyPatch, bent: float, is_met: bool
+) -> None:
+    """The training split says "work" alone; that "working" is about the same is learned from nothing else."""
+    monkeypatch.setattr("memgym.baselines.manager.variation.BENT", bent)
+    words = frozenset[str]().union(*words_of(source, 6, "new fact"))
+    assert "work" in words
+    assert bool({"works", "worked", "working", "cars", "foods", "gifts", "pets", "lives"} & words) is is_met
 
 
 @pytest.mark.parametrize(("longer", "is_longer"), [(LONGER, True), (0.0, False)])

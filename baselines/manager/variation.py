@@ -2,25 +2,30 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
-from typing import Any
 
 from memgym.baselines.manager.dialogues import Asked, Dialogue, Turn
 from memgym.memory.lexical import STOP_WORDS, stem, stems
 from memgym.rng import CounterRNG
-from memgym.worlds.dialogue import lexicon
+from memgym.worlds.dialogue import lexicon, texts
 
-__all__ = ["BESIDE", "ECHOED", "LONGER", "varied"]
+__all__ = ["BENT", "BESIDE", "ECHOED", "ELSEWHERE", "LONGER", "varied"]
 
-MOST_LOST = 0.5  # share of a turn's words that may be replaced, those that are kept aside; of small talk all
+# share of a turn's words that may be replaced, those that are kept aside: what asks to forget is soon no longer known
+MOST_LOST = {"new fact": 0.75, "changed fact": 0.75, "forget request": 0.5, "small talk": 1.0}
 MADE_UP = 0.5  # of the words that come in others' places
+BENT = 0.1  # of the words that questions ask by have another ending
 BESIDE = 0.25  # of small talk becomes a statement about what no question is about
+ELSEWHERE = 0.25  # of small talk becomes any other sentence of the training split
+MOST_WORDS = 16  # of such a sentence
 ECHOED = 0.1  # of small talk has a word of what its speaker has told
 LONGER = 0.5  # of turns have more words in one place
 MORE = 4  # most of these
 PLAIN = 0.75  # of these are function words: a reader may take others for an answer
 FUNCTION_WORDS = sorted(STOP_WORDS)
+ENDINGS = ("s", "ed", "ing")
+ENDING = re.compile(r"(?:e|s|ed|ing)$")
 WORD = re.compile(r"\w+")
 PLACE = re.compile(r"\{[^}]*\}")  # of a template, where a value goes
 LETTERS = re.compile(r"[A-Za-z]{4,}")
@@ -34,10 +39,12 @@ def varied(dialogue: Dialogue, rng: CounterRNG) -> Dialogue:
     other there comes a word of the whole training split, or one made up of two: a tokenizer has pieces that these
     dialogues never use, and what their embeddings are like is left to chance until they stand somewhere. Half of the
     turns have more words somewhere, so that none is known by where its words stand. What the questions ask by stays,
-    since the reader finds answers by it: what is true of the dialogue stays true.
+    since the reader finds answers by it, or has another ending that search takes for the same: what is true of the
+    dialogue stays true.
 
     Some small talk gives way to what is worded like a fact, a change or a request to forget, but about something that
-    no question is ever about: how a sentence is built does not tell a fact, what it is about does. Other small talk
+    no question is ever about: how a sentence is built does not tell a fact, what it is about does. Some gives way to
+    whatever else is said in the training split: there is more small talk than these dialogues have. Other small talk
     has a word that its speaker has told something with, and so an entry in sight that it changes nothing about.
     """
     words = _OtherWords(dialogue, rng)
@@ -86,11 +93,14 @@ class _OtherWords:
     def said(self, turn: Turn) -> str:
         """What is said in the turn; turns come in their order."""
         is_small_talk = turn.situation == "small talk"
-        lost = self.share * (1 if is_small_talk else MOST_LOST)
-        beside = is_small_talk and self.rng.random() < BESIDE
-        text = WORD.sub(
-            lambda word: self._instead(word[0], lost), _beside(self.rng) if beside else self.of(turn.said)
-        )
+        lost = self.share * MOST_LOST[turn.situation]
+        drawn = self.rng.random() if is_small_talk else 1.0
+        beside = drawn < BESIDE
+        if drawn < BESIDE + ELSEWHERE:
+            said = _about_nothing(_fact_wordings() if beside else _other_wordings(), self.rng)
+        else:
+            said = self.of(turn.said)
+        text = WORD.sub(lambda word: self._instead(word[0], lost), said)
         if self.rng.random() < LONGER:
             text = self._longer(text)
         told = self.told[turn.speaker]
@@ -101,11 +111,13 @@ class _OtherWords:
         return text
 
     def _instead(self, word: str, lost: float) -> str:
-        """The word, or with this probability another one; what facts and questions say stays."""
+        """The word, or with this probability another one; what facts and questions say stays, or is bent."""
         plain, rng = word.lower(), self.rng
         is_function_word = plain in STOP_WORDS
-        if plain in self.facts or stem(plain) in self.asked:
+        if plain in self.facts:
             return word
+        if stem(plain) in self.asked:
+            return _bent(word, rng) if rng.random() < BENT else word
         if rng.random() >= lost * (self.of_function_words if is_function_word else 1):
             return word
         return _cased(self._other(is_function_word), word)
@@ -142,6 +154,12 @@ def _made_up(rng: CounterRNG) -> str:
     return one[: rng.integer(2, len(one))] + other[-rng.integer(2, len(other)) :]
 
 
+def _bent(word: str, rng: CounterRNG) -> str:
+    """The word with another ending, where search takes both for the same."""
+    bent = ENDING.sub("", word) + rng.choice(ENDINGS)
+    return bent if stem(bent.lower()) == stem(word.lower()) else word
+
+
 def _echoed(said: str, word: str, rng: CounterRNG) -> str:
     """What is said with the word in the place of one of its own."""
     found = [found for found in WORD.finditer(said) if found[0].lower() not in STOP_WORDS]
@@ -149,9 +167,9 @@ def _echoed(said: str, word: str, rng: CounterRNG) -> str:
     return said[: place.start()] + _cased(word, place[0]) + said[place.end() :]
 
 
-def _beside(rng: CounterRNG) -> str:
-    """A sentence as facts have it, with other words where it says what it is about."""
-    said = PLACE.sub(_made_up(rng), rng.choice(_fact_wordings()))
+def _about_nothing(wordings: Sequence[str], rng: CounterRNG) -> str:
+    """One of these sentences, with other words where it says what it is about."""
+    said = PLACE.sub(_made_up(rng), rng.choice(wordings))
     return WORD.sub(lambda word: _made_up(rng) if stem(word[0].lower()) in _subjects() else word[0], said)
 
 
@@ -159,6 +177,15 @@ def _beside(rng: CounterRNG) -> str:
 def _fact_wordings() -> tuple[str, ...]:
     """How the training split tells facts and changes and asks to forget."""
     return _wordings("assert", "update", "forget")
+
+
+@cache
+def _other_wordings() -> tuple[str, ...]:
+    """What else is said in the training split, in sentences that are not long."""
+    others = {name: part for name, part in lexicon("train").words.items() if name != "slots"}
+    return tuple(
+        text for text in texts(others) if text.endswith((".", "!")) and len(text.split()) <= MOST_WORDS
+    )
 
 
 @cache
@@ -175,17 +202,6 @@ def _wordings(*kinds: str) -> tuple[str, ...]:
 @cache
 def _training_words() -> tuple[str, ...]:
     """Words of at least four letters in the whole training split, in lower case; none that questions ask by."""
-    texts = (PLACE.sub(" ", text) for text in _texts(lexicon("train").words))
-    found = {word.lower() for text in texts for word in LETTERS.findall(text)} - STOP_WORDS
+    said = (PLACE.sub(" ", text) for text in texts(lexicon("train").words))
+    found = {word.lower() for text in said for word in LETTERS.findall(text)} - STOP_WORDS
     return tuple(sorted(word for word in found if stem(word) not in _subjects()))
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for part in value.values():
-            yield from _texts(part)
-    elif isinstance(value, Sequence):
-        for part in value:
-            yield from _texts(part)

@@ -13,7 +13,7 @@ from memgym.worlds.dialogue.config import (
     DialogueConfig,
     read_question_types,
 )
-from memgym.worlds.dialogue.lexicon import CONFLICT, Lexicon, lexicon
+from memgym.worlds.dialogue.lexicon import CONFLICT, Lexicon, lexicon, texts
 from memgym.worlds.dialogue.world import DialogueWorld
 from memgym.worlds.dialogue.writing import Paraphrase
 
@@ -28,4 +28,5 @@ __all__ = [
     "Paraphrase",
     "lexicon",
     "read_question_types",
+    "texts",
 ]

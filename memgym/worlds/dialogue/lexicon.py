@@ -14,7 +14,7 @@ from typing import Any
 
 from memgym.rng import CounterRNG, stream_id
 
-__all__ = ["CONFLICT", "RELATIVE", "WEEKDAYS", "Lexicon", "lexicon"]
+__all__ = ["CONFLICT", "RELATIVE", "WEEKDAYS", "Lexicon", "lexicon", "texts"]
 
 CONFLICT = "Conflicting accounts"
 """The answer where people disagree and nobody has the last word."""
@@ -75,6 +75,18 @@ class Lexicon:
 def lexicon(split: str) -> Lexicon:
     """The words of one split, read once."""
     return Lexicon(split)
+
+
+def texts(part: Any) -> Iterator[str]:
+    """All texts in a part of `Lexicon.words`, in their order."""
+    if isinstance(part, str):
+        yield part
+    elif isinstance(part, Mapping):
+        for inner in part.values():
+            yield from texts(inner)
+    else:
+        for inner in part:
+            yield from texts(inner)
 
 
 def _sentences(filler: Mapping[str, Any]) -> tuple[str, ...]:
