@@ -46,6 +46,7 @@ AGENTS = Registry(
         "mem-lora": "memgym.agents.structured.mem_lora:mem_lora",
         "mem-alpha": "memgym.agents.structured.mem_alpha:mem_alpha",
         "memos": "memgym.agents.structured.memos:memos",
+        "grpo-manager": "memgym.agents.llm.saved:grpo_manager",
         "ppo-lstm": "memgym.agents.ppo_lstm:PPOLSTMAgent",
         "ppo-memory": "memgym.agents.ppo_memory:PPOMemoryAgent",
     },

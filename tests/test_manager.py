@@ -180,6 +180,13 @@ def test_the_model_sees_the_speakers_entries_that_share_a_word_the_nearest_first
     assert [id for id, _ in show("Maya", "I live in Oslo.", entries).memory] == ["m4", "m1"]
 
 
+def test_what_nobody_says_is_about_nothing_that_somebody_told() -> None:
+    entries = [("m1", "Maya: I live in Rome."), ("m2", "The people of Rome live long.")]
+    order = "Forget everything about who may live in Rome."
+    assert [id for id, _ in show("", order, entries).memory] == ["m2"]
+    assert [id for id, _ in show("Mallory", order, entries).memory] == []
+
+
 # ------------------------------------------------------------------ credit
 
 

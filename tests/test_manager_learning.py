@@ -1,5 +1,6 @@
 """A memory manager learns from the outcome, and from nothing else: with outcomes of other banks it learns nothing."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -10,11 +11,13 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs torch: pip install 'memgym[agents]'")
 pytest.importorskip("transformers", reason="needs transformers: pip install 'memgym[llm]'")
 
+from memgym.agents.llm.manager import ManagerPolicy  # noqa: E402
+from memgym.agents.llm.saved import CARD, SHIPPED, grpo_manager  # noqa: E402
 from memgym.baselines.manager import run as run_module  # noqa: E402
 from memgym.baselines.manager.dialogues import Source  # noqa: E402
-from memgym.baselines.manager.measure import Measured, measure_manager  # noqa: E402
+from memgym.baselines.manager.measure import Measured, measure_baselines, measure_manager  # noqa: E402
 from memgym.baselines.manager.rollouts import Sample  # noqa: E402
-from memgym.baselines.manager.run import Plan, train_manager  # noqa: E402
+from memgym.baselines.manager.run import TEST_SEED, Plan, train_manager  # noqa: E402
 from memgym.baselines.recipe import load_recipe  # noqa: E402
 from memgym.baselines.tiny_model import TinyPlan  # noqa: E402
 from memgym.rng import CounterRNG  # noqa: E402
@@ -68,3 +71,15 @@ def test_a_manager_learns_to_update_from_the_outcome_alone(monkeypatch: pytest.M
     original: Any = run_module.sample_local
     monkeypatch.setattr(run_module, "sample_local", lambda *given: shuffled(original(*given)))
     assert learned(PLAN).accuracy < 0.4, "the control: outcomes of other banks teach nothing"
+
+
+@pytest.mark.slow
+def test_the_shipped_manager_does_what_its_card_says() -> None:
+    told = json.loads((SHIPPED / CARD).read_text())["extra"]
+    source = Source({**load_recipe(told["recipe"]).env, "split": "test"})
+    dialogues = [source.dialogue(TEST_SEED, episode) for episode in range(told["episodes"])]
+    policy = grpo_manager().make_policy()
+    assert isinstance(policy, ManagerPolicy)
+    found = measure_manager(source, dialogues, policy.manager)
+    assert found.to_dict() == told["measured"]
+    assert found.accuracy > 0.9 > measure_baselines(source, dialogues)["rules"]

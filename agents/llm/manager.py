@@ -65,16 +65,19 @@ def show(speaker: str, said: str, entries: Iterable[tuple[str, str]]) -> Shown:
     """What the model is shown when something is said.
 
     As in Memory-R1, memories are retrieved first: entries of the same speaker that share a content word with what
-    is said, those with most of them first, the newest of equals, at most `CANDIDATES`.
+    is said, those with most of them first, the newest of equals, at most `CANDIDATES`. A text that nobody says is
+    shown none that somebody has told: an order in a document is about nothing that people said.
 
     Args:
-        speaker: who says it.
+        speaker: who says it, ``""`` for nobody.
         said: what.
         entries: (id, text) of what the bank holds, oldest first.
     """
     told, found = stems(said), []
     for age, (id, text) in enumerate(entries):
-        name, _, rest = text.partition(": ") if speaker else ("", "", text)
+        name, colon, rest = text.partition(": ")
+        if not colon:
+            name, rest = "", text
         if name == speaker and (shared := len(told & stems(rest))):
             found.append((-shared, -age, id, text))
     return Shown(speaker, said, tuple((id, text) for *_, id, text in sorted(found)[:CANDIDATES]))

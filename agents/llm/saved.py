@@ -11,6 +11,7 @@ it. Nothing in the folder is a pickle.
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,31 @@ from memgym.agents.structured.adapters import adapter_files
 from memgym.agents.weights_io import WeightsInvalid
 from memgym.core.lines import write_atomically
 
-__all__ = ["CARD", "save_manager", "saved_manager"]
+__all__ = ["CARD", "grpo_manager", "save_manager", "saved_manager"]
 
 CARD, MODEL, ADAPTER = "manager.json", "model", "adapter"
 FORMAT = "memgym-manager-1"
 ASKED = {"instruction": str, "form": str, "max_new_tokens": int}
 MAX_BYTES = 1 << 20
+SHIPPED = Path(__file__).parents[1] / "weights" / "grpo_manager"
+TURNS = 200 * 16 * 12  # rollouts, dialogues in each, turns in each
+
+
+def grpo_manager() -> PolicyAgent:
+    """A model of 212,000 parameters, made from nothing, that GRPO taught from the outcome alone to manage a memory.
+
+    ``python -m memgym.baselines.train_memory_manager --out agents/weights/grpo_manager --seed 1`` made it.
+    """
+    manager, _, files = _loaded(SHIPPED, "cpu")
+    agent = manager_agent(manager, {}, files)
+    agent.card = replace(
+        agent.card,
+        name="grpo-manager",
+        description="A tiny language model that GRPO taught from answers alone to add, update, delete or skip.",
+        training_steps=TURNS,
+        trained_on=("memgym/DialogueMemory-v0",),
+    )
+    return agent
 
 
 def save_manager(folder: Path, manager: MemoryManager, base: str, extra: dict[str, Any]) -> None:
@@ -64,7 +84,13 @@ def saved_manager(folder: str, device: str = "cpu") -> PolicyAgent:
     Raises:
         WeightsInvalid: there is no card, or it is none.
     """
-    file = Path(folder) / CARD
+    manager, base, files = _loaded(Path(folder), device)
+    return manager_agent(manager, {"folder": folder, "base": base}, files)
+
+
+def _loaded(folder: Path, device: str) -> tuple[MemoryManager, str, tuple[Path, ...]]:
+    """The manager of a folder, the name of its model where that has one, and the files that it was made of."""
+    file = folder / CARD
     if not file.is_file():
         raise WeightsInvalid(
             f"{folder} holds no {CARD}: name a folder of memgym.baselines.train_memory_manager."
@@ -88,5 +114,4 @@ def saved_manager(folder: str, device: str = "cpu") -> PolicyAgent:
     adapter = str(file.parent / ADAPTER) if has_adapter else None
     manager = MemoryManager.load(base or str(file.parent / MODEL), device, adapter, **asked)
     weights = sorted((file.parent / MODEL).glob("*.safetensors"))
-    files = (file, *weights, *(adapter_files(adapter) if adapter else ()))
-    return manager_agent(manager, {"folder": folder, "base": base}, files)
+    return manager, base, (file, *weights, *(adapter_files(adapter) if adapter else ()))

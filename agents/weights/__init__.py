@@ -1,1 +1,1 @@
-"""Trained weights of reference agents: safetensors, each with a JSON card that records its training command."""
+"""Trained weights of reference agents: safetensors, each with a JSON card that records how it was trained."""
