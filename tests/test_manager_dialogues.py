@@ -69,14 +69,19 @@ def test_made_up_words_change_no_truth() -> None:
     assert sum(right) / len(right) > 0.9  # the reader finds what the questions ask for
 
 
-def words_of(source: Source, seed: int, situation: str) -> list[frozenset[str]]:
-    """The words of each such turn in sixty varied dialogues."""
+def said_in(source: Source, seed: int, situation: str) -> list[str]:
+    """What is said in each such turn of sixty varied dialogues."""
     return [
-        frozenset(turn.said.lower().split())
+        turn.said
         for episode in range(60)
         for turn in varied(source.dialogue(seed, episode), CounterRNG(episode)).turns
         if turn.situation == situation
     ]
+
+
+def words_of(source: Source, seed: int, situation: str) -> list[frozenset[str]]:
+    """The words of each such turn."""
+    return [frozenset(said.lower().split()) for said in said_in(source, seed, situation)]
 
 
 @pytest.mark.parametrize(("beside", "is_found"), [(BESIDE, True), (0.0, False)])
@@ -103,13 +108,7 @@ def test_small_talk_is_whatever_the_training_split_says(
     words = lexicon("train").words
     own = {name: part for name, part in words.items() if name in ("slots", "smalltalk", "filler", "replies")}
     others = _openings({name: part for name, part in words.items() if name not in own}) - _openings(own)
-    said = [
-        turn.said
-        for episode in range(60)
-        for turn in varied(source.dialogue(6, episode), CounterRNG(episode)).turns
-        if turn.situation == "small talk"
-    ]
-    found = len([text for text in said if _opening(text) in others])
+    found = len([text for text in said_in(source, 6, "small talk") if _opening(text) in others])
     assert found > 5 if is_said else found == 0
 
 
