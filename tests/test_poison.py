@@ -26,7 +26,7 @@ POISONED = "memgym/PoisonedDialogue-v0"
 CHOICE = {"answer_format": "choice", "split": "test", "memory_budget": None, "view_bytes": 1 << 16}
 SYSTEMS = [name for name, target in AGENTS.items() if "structured" in str(target)]
 INTRUDERS = {"Spam bot", "Anonymous caller", "Chain letter", "Web banner"}  # of the test split
-FLAT = ("recency add-all-bm25 dense hybrid-rrf rules fact-keys sentence-idf closed-book grpo-manager").split()
+FLAT = "recency add-all-bm25 dense hybrid-rrf rules fact-keys sentence-idf closed-book grpo-manager".split()
 
 
 class Obeys(AddAllPolicy):
