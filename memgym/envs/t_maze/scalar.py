@@ -1,5 +1,6 @@
 """Endless T-Maze: a chain of T-mazes in which each new cue replaces the last."""
 
+from operator import index as as_integer
 from typing import Any, Literal
 
 import gymnasium as gym
@@ -22,7 +23,14 @@ __all__ = ["FORWARD", "LEFT", "RIGHT", "EndlessTMaze"]
 
 FORWARD, LEFT, RIGHT = 0, 1, 2
 NOTHING = 0  # what a cell shows: nothing, a cue (as the action that it asks for), or all cues: num_cues + 1
-NO_ERRORS = {"stale_error": False, "cue_blind_error": False, "search_error": False}
+NO_INFO: dict[str, Any] = {
+    "success": False,
+    "corridor": 0,
+    "overwrites": 0,
+    "stale_error": False,
+    "cue_blind_error": False,
+    "search_error": False,
+}
 RULES_IN_WORDS = {
     "overwrite": "At its beginning each corridor shows a sign: the turn to take at its end.",
     "retention": "Only the first corridor shows a sign, at its beginning: the turn to take at every end.",
@@ -151,6 +159,8 @@ class EndlessTMaze(ControlEnv):
 
     metadata: dict[str, Any] = {"render_modes": ["ansi", "rgb_array", "human"], "render_fps": 8}
     render_module = "memgym.envs.t_maze.render"
+    # What every step reads: faster there than in the dictionary of an object with so many attributes
+    __slots__ = ("_forward_reward", "_info", "_left", "_num_cues", "_rows", "_stop", "_useless_reward", "_x")
 
     def __init__(
         self,
@@ -187,7 +197,6 @@ class EndlessTMaze(ControlEnv):
         self._uniform, self._num_cues = length_mode == "uniform", int(num_cues)
         self._rewriting, self._threshold = str(rewriting), self.arguments.event_threshold
         self._forward_reward, self._useless_reward = self.arguments.rewards[2:]
-        self._turns = tuple(range(1, self._num_cues + 1))
         # Every observation there is, but those with distractors, made once; `step` hands out copies.
         self._start = [self._make_observation(0, shown) for shown in range(self._num_cues + 2)]
         self._walk = [self._make_observation(x, NOTHING) for x in range(self._longest + 1)]
@@ -200,12 +209,12 @@ class EndlessTMaze(ControlEnv):
         plain = rewriting != "distractor" and not junction_visible
         self._plain_rows = [[first, *self._walk[1:]] for first in self._start] if plain else []
         self._stop = -1  # below it the agent walks in a running episode, and nothing else can happen
-        self._info = {"success": False, "corridor": 0, "overwrites": 0, **NO_ERRORS}
+        self._info = NO_INFO.copy()
 
     def _make_observation(self, x: int, shown: int) -> NDArray[np.float32]:
         row = np.zeros(self.arguments.observation_size, np.float32)
         row[0] = np.float32(x) / np.float32(self._longest)
-        row[1 : 1 + self._num_cues] = [shown in (j, self._num_cues + 1) for j in self._turns]
+        row[1 : 1 + self._num_cues] = [shown in (j, self._num_cues + 1) for j in range(1, self._num_cues + 1)]
         return row
 
     # ------------------------------------------------------------------ the rules
@@ -236,7 +245,8 @@ class EndlessTMaze(ControlEnv):
             self._distract(event, happens)
         self._x = 0
         self._show_corridor()
-        self._info = {"success": False, "corridor": corridor, "overwrites": self._overwrites, **NO_ERRORS}
+        info = self._info = NO_INFO.copy()
+        info["corridor"], info["overwrites"] = corridor, self._overwrites
 
     def _distract(self, event: int, happens: bool) -> None:
         """Place the distractor of the present corridor."""
@@ -282,26 +292,28 @@ class EndlessTMaze(ControlEnv):
             ResetNeeded: no episode is running.
             ValueError: the action is outside the action space.
         """
+        try:
+            number = as_integer(action)  # comparing what numpy gives costs twice as much
+        except TypeError:
+            raise self._refusal(action) from None
         x, left = self._x, self._left - 1
         if x < self._stop and left:  # the usual case, kept short
-            if action == FORWARD:
+            if number == FORWARD:
                 self._x = x = x + 1
                 reward = self._forward_reward
-            elif action in self._turns:
+            elif 0 < number <= self._num_cues:
                 reward = self._useless_reward
             else:
                 raise self._refusal(action)
             self._left = left
             return self._rows[x].copy(), reward, False, False, self._info.copy()
-        return self._decide(action)
+        return self._decide(number)
 
-    def _decide(
-        self, action: np.int64 | int
-    ) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+    def _decide(self, action: int) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """A step at a junction, or the last one that is allowed."""
         if self._outcome:
             raise gym.error.ResetNeeded(f"Call reset before step: the episode is over ({self._outcome}).")
-        if action != FORWARD and action not in self._turns:
+        if not 0 <= action <= self._num_cues:
             raise self._refusal(action)
         self._left -= 1
         errors = {}
@@ -323,7 +335,7 @@ class EndlessTMaze(ControlEnv):
             self.render()
         return self._rows[self._x].copy(), reward, terminated, truncated, {**self._info, **errors}
 
-    def _turn(self, action: np.int64 | int) -> tuple[float, dict[str, bool]]:
+    def _turn(self, action: int) -> tuple[float, dict[str, bool]]:
         """Act at the junction: the reward, and what to change in `info`."""
         rewards = self.arguments.rewards
         if action == self._cue:
@@ -338,7 +350,7 @@ class EndlessTMaze(ControlEnv):
             self._outcome = "forward at the junction"
             return rewards.wrong, {"search_error": True}
         self._outcome = "wrong turn"
-        stale = bool(action == self._older)
+        stale = action == self._older
         return rewards.wrong, {"stale_error": stale, "cue_blind_error": not stale}
 
     # ------------------------------------------------------------------ views of it
