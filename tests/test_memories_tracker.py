@@ -14,7 +14,7 @@ from memgym.agents.nn.tracker import TrackingSlots  # noqa: E402
 from memgym.agents.ppo.encoder import EntityEncoder  # noqa: E402
 from memgym.envs.color_cubes import ColorCubes  # noqa: E402
 
-ITEM, CUBES, PLACES_AT = 16, 3, 8
+ITEM, CUBES = 16, 3
 
 
 def make(cls: type[SlotMemory], **changed: Any) -> SlotMemory:
@@ -77,29 +77,39 @@ def test_frames_without_entities_leave_what_is_followed_as_it_is(cls: type[SlotM
     assert ((later - once).norm() < 0.1 * once.norm()) == keeps
 
 
-@pytest.mark.parametrize(("cls", "least", "most"), [(TrackingSlots, 0.95, 1.0), (SlotMemory, 0.0, 0.5)])
+@pytest.mark.parametrize(
+    ("cls", "grid_size", "cubes", "item", "least", "most"),
+    [
+        (TrackingSlots, 5, 3, 16, 0.95, 1.0),
+        (SlotMemory, 5, 3, 16, 0.0, 0.5),
+        (TrackingSlots, 7, 5, 32, 0.95, 1.0),
+        (TrackingSlots, 7, 5, 16, 0.0, 0.9),  # places are nearer to each other, and codes too short to differ
+    ],
+)
 def test_untrained_it_knows_where_every_cube_is_though_no_colour_is_shown_again(
-    cls: type[SlotMemory], least: float, most: float
+    cls: type[SlotMemory], grid_size: int, cubes: int, item: int, least: float, most: float
 ) -> None:
     """Color Cubes in extreme, whole episodes of the oracle; where slots are not for tracking, places get lost."""
     torch.manual_seed(0)
-    encoder = EntityEncoder(26, 128, (PLACES_AT, CUBES, ITEM, 3))
-    norm = nn.LayerNorm(128)
-    memory = cls(128, 128, slots=CUBES + 1, item=ITEM, given=CUBES, hidden=128)
-    grid = np.zeros((25, 26), np.float32)
-    grid[:, PLACES_AT : PLACES_AT + 3] = [(cell % 5 / 4, cell // 5 / 4, 1) for cell in range(25)]
+    at, numbers, size = 5 + cubes, 5 + cubes * (4 + cubes), max(128, cubes * item + 64)
+    encoder = EntityEncoder(numbers, size, (at, cubes, item, 3))
+    norm = nn.LayerNorm(size)
+    memory = cls(size, 128, slots=cubes + 1, item=item, given=cubes, hidden=128)
+    last = grid_size - 1
+    grid = np.zeros((grid_size**2, numbers), np.float32)
+    grid[:, at : at + 3] = [(x / last, y / last, 1) for y in range(grid_size) for x in range(grid_size)]
     right = total = 0
     with torch.no_grad():
-        places = encoder(torch.tensor(grid))[:, -CUBES * ITEM : -(CUBES - 1) * ITEM]
+        places = encoder(torch.tensor(grid))[:, -cubes * item :][:, :item]
         for episode in range(20):
-            env = ColorCubes("extreme")
+            env = ColorCubes("extreme", grid_size=grid_size, num_cubes=cubes)
             observation, _ = env.reset(seed=episode)
             state, done = memory.initial_state(1), False
             while not done:
                 _, state = memory.step(norm(encoder(torch.tensor(observation)[None])), state)
-                cells = [5 * row + column for column, row in env.oracle_state()["cubes"]]
-                right += sum(map(int.__eq__, told(state["s"][0, :CUBES], places), cells))
-                total += CUBES
+                cells = [grid_size * row + column for column, row in env.oracle_state()["cubes"]]
+                right += sum(map(int.__eq__, told(state["s"][0, :cubes], places), cells))
+                total += cubes
                 observation, _, terminated, truncated, _ = env.step(env.oracle_action())
                 done = terminated or truncated
     assert least <= right / total <= most
