@@ -91,7 +91,9 @@ def test_untrained_it_knows_where_every_cube_is_though_no_colour_is_shown_again(
 ) -> None:
     """Color Cubes in extreme, whole episodes of the oracle; where slots are not for tracking, places get lost."""
     torch.manual_seed(0)
-    at, numbers, size = 5 + cubes, 5 + cubes * (4 + cubes), max(128, cubes * item + 64)
+    env = ColorCubes("extreme", grid_size=grid_size, num_cubes=cubes)
+    numbers = len(env.reset(seed=0)[0])
+    at, size = numbers - cubes * (3 + cubes), max(128, cubes * item + 64)
     encoder = EntityEncoder(numbers, size, (at, cubes, item, 3))
     norm = nn.LayerNorm(size)
     memory = cls(size, 128, slots=cubes + 1, item=item, given=cubes, hidden=128)
@@ -102,7 +104,6 @@ def test_untrained_it_knows_where_every_cube_is_though_no_colour_is_shown_again(
     with torch.no_grad():
         places = encoder(torch.tensor(grid))[:, -cubes * item :][:, :item]
         for episode in range(20):
-            env = ColorCubes("extreme", grid_size=grid_size, num_cubes=cubes)
             observation, _ = env.reset(seed=episode)
             state, done = memory.initial_state(1), False
             while not done:
