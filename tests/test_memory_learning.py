@@ -56,6 +56,7 @@ EXPECTED = {
     "gru": Expected(at_least(0.8), at_least(0.9), rewrite_updates=600),
     "lstm": Expected(at_least(0.9), at_least(0.95), repeat4_updates=300),
     "slstm": Expected(at_least(0.95)),
+    "multiplicative-lstm": Expected(at_least(0.9), at_least(0.95)),
     "mingru": Expected(at_least(0.7), rewrite_updates=600),
     "minlstm": Expected(at_least(0.7), rewrite_updates=600),
     "mlgru": Expected(at_least(0.85), rewrite_updates=600),

@@ -142,7 +142,13 @@ def test_policy_kwargs_set_the_sizes():
     )
     assert (model.policy.backbone.size, len(model.policy.backbone.memories)) == (24, 2)
     assert model.policy.backbone.state_nbytes() == 2 * 5 * 4
-    assert model.card.extra["policy_kwargs"] == {"size": 24, "num_layers": 2, "ffn_mult": 3, "entities": None}
+    assert model.card.extra["policy_kwargs"] == {
+        "size": 24,
+        "num_layers": 2,
+        "ffn_mult": 3,
+        "entities": None,
+        "scatter": None,
+    }
 
 
 @pytest.mark.parametrize("kind", ["id", "one", "vector", "wrapped"])

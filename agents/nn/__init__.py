@@ -25,6 +25,7 @@ MODULES = Registry(
         "rnn": "memgym.agents.nn.recurrent:RNN",
         "gru": "memgym.agents.nn.recurrent:GRU",
         "lstm": "memgym.agents.nn.recurrent:LSTM",
+        "multiplicative-lstm": "memgym.agents.nn.multiplicative:MultiplicativeLSTM",
         "mingru": "memgym.agents.nn.mingru:MinGRU",
         "minlstm": "memgym.agents.nn.mingru:MinLSTM",
         "mlgru": "memgym.agents.nn.mlgru:MLGRU",

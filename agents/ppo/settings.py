@@ -6,7 +6,7 @@ from typing import Any
 
 from memgym.core.arguments import check_integer, check_number
 
-__all__ = ["Entities", "PolicySize", "Schedule", "Settings", "value_at"]
+__all__ = ["Entities", "PolicySize", "Scatter", "Schedule", "Settings", "value_at"]
 
 Schedule = float | tuple[float, float]
 """A number, or the pair (first, last) of one that changes linearly over the training."""
@@ -15,6 +15,10 @@ Schedule = float | tuple[float, float]
 Entities = tuple[int, int, int] | tuple[int, int, int, int]
 """From which number on an observation lists entities, how many, how many numbers the code of each has, and of how
 many of a row's first numbers it is made: of all unless told."""
+
+Scatter = tuple[int, int, int, int]
+"""From which number on an observation lists entities, how many, how many places their map has, and how many of a
+row's first numbers say where it is; as many at the beginning of the observation say where the agent is."""
 
 
 def value_at(schedule: Schedule, progress: float) -> float:
@@ -55,28 +59,39 @@ class PolicySize:
         entities: where an observation lists entities: from which number on, how many rows of equal length, and how
             many numbers the code of each is to have, and perhaps of how many of a row's first numbers it is made; see
             `EntityEncoder`. None to read it as it stands.
+        scatter: in the place of `entities`, for a map: from which number on, how many rows, how many places the map
+            has, and how many of a row's first numbers, and of the observation's, say where it is; see
+            `ScatterEncoder`.
 
     Raises:
-        ValueError: a size outside its range.
+        ValueError: a size outside its range, or both `entities` and `scatter`.
     """
 
     size: int = 64
     num_layers: int = 1
     ffn_mult: int = 2
     entities: Entities | None = None
+    scatter: Scatter | None = None
 
     def __post_init__(self) -> None:
         check_integer("size", self.size, 1, 8192)
         check_integer("num_layers", self.num_layers, 1, 64)
         check_integer("ffn_mult", self.ffn_mult, 1, 16)
-        if self.entities is not None:
-            if not isinstance(self.entities, tuple | list) or len(self.entities) not in (3, 4):
-                raise ValueError(
-                    f"entities are three or four integers (first, count, code, seen), not {self.entities!r}."
-                )
-            for number, low in zip(self.entities, (0, 1, 1, 1), strict=False):
-                check_integer("entities", number, low, 8192)
-            object.__setattr__(self, "entities", tuple(self.entities))
+        self._check_list("entities", "first, count, code, seen", 3, 4)
+        self._check_list("scatter", "first, count, places, where", 4, 4)
+        if self.entities and self.scatter:
+            raise ValueError("policy_kwargs: entities or scatter, not both.")
+
+    def _check_list(self, name: str, meaning: str, fewest: int, most: int) -> None:
+        value = getattr(self, name)
+        if value is None:
+            return
+        if not isinstance(value, tuple | list) or not fewest <= len(value) <= most:
+            many = "four" if fewest == most else "three or four"
+            raise ValueError(f"{name} are {many} integers ({meaning}), not {value!r}.")
+        for number, low in zip(value, (0, 1, 1, 1), strict=False):
+            check_integer(name, number, low, 8192)
+        object.__setattr__(self, name, tuple(value))
 
 
 @dataclass(frozen=True)

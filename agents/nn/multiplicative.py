@@ -1,0 +1,88 @@
+"""Multiplicative LSTM: an LSTM whose recurrent weights are another matrix for each input."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from memgym.agents.nn.module import MemoryModule, MemorySpec, State, StateLeaf
+from memgym.agents.nn.segments import where_any
+from memgym.core.arguments import check_integer
+
+__all__ = ["MultiplicativeLSTM"]
+
+
+class MultiplicativeLSTM(MemoryModule):
+    """An LSTM whose gates see m = (V x + v) * (U h) in place of the last output h.
+
+    The input picks what of the memory the gates may see, so that one step can move a content from one place to
+    another: a forget gate alone keeps or clears each unit where it stands. c = f c + i tanh(g), h = o tanh c. At
+    first v is 1, U orthogonal and the forget bias 2: nearly an LSTM.
+
+    Args:
+        d_in: size of an input.
+        d_out: size of an output.
+        hidden: number of units.
+
+    Raises:
+        ValueError: `hidden` outside its range.
+    """
+
+    spec: ClassVar = MemorySpec(
+        family="rnn",
+        erase="elementwise",
+        parallel="loop",
+        width="hidden",
+        paper="Krause et al. 2016, arXiv 1609.07959",
+    )
+
+    def __init__(self, d_in: int, d_out: int, *, hidden: int = 64) -> None:
+        super().__init__(d_in, d_out)
+        check_integer("hidden", hidden, 1, 1 << 16)
+        self.hidden = hidden
+        self.fed = nn.Linear(d_in, 5 * hidden)  # V, then the gates i, f, g, o
+        self.recurrent = nn.Linear(hidden, hidden, bias=False)
+        self.gates = nn.Linear(hidden, 4 * hidden, bias=False)
+        self.out = nn.Linear(hidden, d_out)
+        with torch.no_grad():
+            nn.init.orthogonal_(self.recurrent.weight)
+            self.fed.bias.zero_()
+            self.fed.bias[:hidden] = 1.0
+            self.fed.bias[2 * hidden : 3 * hidden] = 2.0
+
+    def state_spec(self) -> dict[str, StateLeaf]:
+        """The output ``h`` and the cell ``c``, each of shape (hidden,)."""
+        leaf = StateLeaf((self.hidden,), self.float_dtype)
+        return {"h": leaf, "c": leaf}
+
+    def _advance(self, picks: Tensor, fed: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        """The next output and cell, from the input's share of m and of the gates."""
+        m = picks * functional.linear(h, self.recurrent.weight)
+        sums = fed + functional.linear(m, self.gates.weight)
+        i, f, g, o = sums.chunk(4, -1)
+        c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+        return o.sigmoid() * c.tanh(), c
+
+    def forward(
+        self, x: Tensor, state: State, reset: Tensor | None = None, *, ids: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Consume a sequence; the inputs' share of everything is one product."""
+        resets = [None] * len(x) if reset is None else where_any(reset)
+        picks, fed = self.fed(x).split((self.hidden, 4 * self.hidden), -1)
+        h, c, y = state["h"], state["c"], []
+        for picks_t, fed_t, reset_t in zip(picks.unbind(0), fed.unbind(0), resets, strict=True):
+            if reset_t is not None:
+                h, c = (part.masked_fill(reset_t[:, None], 0.0) for part in (h, c))
+            h, c = self._advance(picks_t, fed_t, h, c)
+            y.append(h)
+        return self.out(torch.stack(y)), {"h": h, "c": c}
+
+    def step(
+        self, x: Tensor, state: State, reset: Tensor | None = None, *, ids: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Consume one input."""
+        state = self.mask_state(state, reset)
+        picks, fed = self.fed(x).split((self.hidden, 4 * self.hidden), -1)
+        h, c = self._advance(picks, fed, state["h"], state["c"])
+        return self.out(h), {"h": h, "c": c}
