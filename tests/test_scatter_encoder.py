@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import gymnasium as gym
 import pytest
 
 torch = pytest.importorskip("torch", reason="neural agents need torch")
@@ -97,8 +98,6 @@ def test_a_stream_has_codes_or_a_map() -> None:
 
 
 def test_an_agent_is_kept_with_its_map(tmp_path: Any) -> None:
-    import gymnasium as gym
-
     envs = gym.make_vec("memgym/ColorCubes-v0", num_envs=4, mode="extreme")
     sizes = {"size": 48, "scatter": [8, 3, 8, 2]}
     model = MemoryPPO(

@@ -4,7 +4,6 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from memgym.agents.nn.module import MemoryModule, MemorySpec, State, StateLeaf
 from memgym.agents.nn.segments import where_any
@@ -56,33 +55,28 @@ class MultiplicativeLSTM(MemoryModule):
         leaf = StateLeaf((self.hidden,), self.float_dtype)
         return {"h": leaf, "c": leaf}
 
-    def _advance(self, picks: Tensor, fed: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        """The next output and cell, from the input's share of m and of the gates."""
-        m = picks * functional.linear(h, self.recurrent.weight)
-        sums = fed + functional.linear(m, self.gates.weight)
-        i, f, g, o = sums.chunk(4, -1)
-        c = f.sigmoid() * c + i.sigmoid() * g.tanh()
-        return o.sigmoid() * c.tanh(), c
-
     def forward(
         self, x: Tensor, state: State, reset: Tensor | None = None, *, ids: Tensor | None = None
     ) -> tuple[Tensor, State]:
         """Consume a sequence; the inputs' share of everything is one product."""
         resets = [None] * len(x) if reset is None else where_any(reset)
-        picks, fed = self.fed(x).split((self.hidden, 4 * self.hidden), -1)
-        h, c, y = state["h"], state["c"], []
-        for picks_t, fed_t, reset_t in zip(picks.unbind(0), fed.unbind(0), resets, strict=True):
-            if reset_t is not None:
-                h, c = (part.masked_fill(reset_t[:, None], 0.0) for part in (h, c))
-            h, c = self._advance(picks_t, fed_t, h, c)
-            y.append(h)
-        return self.out(torch.stack(y)), {"h": h, "c": c}
+        y = []
+        # unbind once: indexing in the loop would make the backward pass quadratic in T
+        for fed, reset_t in zip(self.fed(x).unbind(0), resets, strict=True):
+            state = self._advance(fed, self.mask_state(state, reset_t))
+            y.append(state["h"])
+        return self.out(torch.stack(y)), state
 
     def step(
         self, x: Tensor, state: State, reset: Tensor | None = None, *, ids: Tensor | None = None
     ) -> tuple[Tensor, State]:
         """Consume one input."""
-        state = self.mask_state(state, reset)
-        picks, fed = self.fed(x).split((self.hidden, 4 * self.hidden), -1)
-        h, c = self._advance(picks, fed, state["h"], state["c"])
-        return self.out(h), {"h": h, "c": c}
+        state = self._advance(self.fed(x), self.mask_state(state, reset))
+        return self.out(state["h"]), state
+
+    def _advance(self, fed: Tensor, state: State) -> State:
+        picks, gates = fed.split((self.hidden, 4 * self.hidden), -1)
+        m = picks * self.recurrent(state["h"])
+        i, f, g, o = (gates + self.gates(m)).chunk(4, -1)
+        c = f.sigmoid() * state["c"] + i.sigmoid() * g.tanh()
+        return {"h": o.sigmoid() * c.tanh(), "c": c}
