@@ -103,13 +103,12 @@ class ScatterEncoder(nn.Module):
     def forward(self, rows: Tensor) -> Tensor:
         """The stream, shape (..., size), for observations (..., obs_size)."""
         listed = rows[..., self.at :].unflatten(-1, (self.count, -1))
-        scattered = listed[..., self.where :].mT @ self._places(listed[..., : self.where])
-        parts = [
-            functional.relu(self.whole(_waves(rows))),
-            self._places(rows[..., : self.where]),
-            scattered.flatten(-2),
-        ]
-        return torch.cat(parts, -1)
+        where = torch.cat([rows[..., None, : self.where], listed[..., : self.where]], -2)
+        agent, places = self._places(where).split([1, self.count], -2)
+        scattered = listed[..., self.where :].mT @ places
+        return torch.cat(
+            [functional.relu(self.whole(_waves(rows))), agent.squeeze(-2), scattered.flatten(-2)], -1
+        )
 
     def _places(self, numbers: Tensor) -> Tensor:
         """How much each place is meant, shape (..., places), in sum 1."""
