@@ -70,7 +70,9 @@ class InputForgetting:
         if plan.forgetting is None:
             return None
         if not isinstance(encoder, nn.Linear):
-            raise ValueError("forgetting is of the weights of a linear encoder: leave entities and scatter out.")
+            raise ValueError(
+                "forgetting is of the weights of a linear encoder: leave entities and scatter out."
+            )
         return cls(plan.forgetting, plan.observation_space, encoder, plan.settings, plan.n_envs)
 
     def apply(self, num_updates: int, optimizer: torch.optim.Optimizer) -> bool:
