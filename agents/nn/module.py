@@ -11,7 +11,17 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from memgym.agents.nn.segments import where_any
 
-__all__ = ["Erase", "Family", "LoopModule", "MemoryModule", "MemorySpec", "Parallel", "State", "StateLeaf"]
+__all__ = [
+    "Erase",
+    "Family",
+    "FedLoopModule",
+    "LoopModule",
+    "MemoryModule",
+    "MemorySpec",
+    "Parallel",
+    "State",
+    "StateLeaf",
+]
 
 State = dict[str, Tensor]
 """What a memory holds: a flat dict of tensors, the batch first in each. No nesting, no Python numbers, no None."""
@@ -188,3 +198,38 @@ class LoopModule(MemoryModule):
             y, state = self.step(x_t, state, reset_t, ids=ids_t)
             outputs.append(y)
         return torch.stack(outputs), state
+
+
+class FedLoopModule(MemoryModule):
+    """A memory whose gates see its last output ``h``: the inputs' share is one product, the rest a loop."""
+
+    @abstractmethod
+    def _feed(self, x: Tensor) -> Tensor:
+        """The share of the gates that inputs of shape (..., d_in) have."""
+
+    @abstractmethod
+    def _advance(self, fed: Tensor, state: State) -> State:
+        """The state after one input, from its share."""
+
+    @abstractmethod
+    def _read(self, h: Tensor) -> Tensor:
+        """What outputs ``h`` come to, shape (..., d_out)."""
+
+    def forward(
+        self, x: Tensor, state: State, reset: Tensor | None = None, *, ids: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Consume a sequence, step by step; the inputs' share of the gates is one product."""
+        resets = [None] * len(x) if reset is None else where_any(reset)
+        outputs = []
+        # unbind once: indexing in the loop would make the backward pass quadratic in T
+        for fed, reset_t in zip(self._feed(x).unbind(0), resets, strict=True):
+            state = self._advance(fed, self.mask_state(state, reset_t))
+            outputs.append(state["h"])
+        return self._read(torch.stack(outputs)), state
+
+    def step(
+        self, x: Tensor, state: State, reset: Tensor | None = None, *, ids: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Consume one input."""
+        state = self._advance(self._feed(x), self.mask_state(state, reset))
+        return self._read(state["h"]), state

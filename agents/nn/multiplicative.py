@@ -5,14 +5,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from memgym.agents.nn.module import MemoryModule, MemorySpec, State, StateLeaf
-from memgym.agents.nn.segments import where_any
+from memgym.agents.nn.module import FedLoopModule, MemorySpec, State, StateLeaf
 from memgym.core.arguments import check_integer
 
 __all__ = ["MultiplicativeLSTM"]
 
 
-class MultiplicativeLSTM(MemoryModule):
+class MultiplicativeLSTM(FedLoopModule):
     """An LSTM whose gates see m = (V x + v) * (U h) in place of the last output h.
 
     The input picks what of the memory the gates may see, so that one step can move a content from one place to
@@ -55,24 +54,11 @@ class MultiplicativeLSTM(MemoryModule):
         leaf = StateLeaf((self.hidden,), self.float_dtype)
         return {"h": leaf, "c": leaf}
 
-    def forward(
-        self, x: Tensor, state: State, reset: Tensor | None = None, *, ids: Tensor | None = None
-    ) -> tuple[Tensor, State]:
-        """Consume a sequence; the inputs' share of everything is one product."""
-        resets = [None] * len(x) if reset is None else where_any(reset)
-        y = []
-        # unbind once: indexing in the loop would make the backward pass quadratic in T
-        for fed, reset_t in zip(self.fed(x).unbind(0), resets, strict=True):
-            state = self._advance(fed, self.mask_state(state, reset_t))
-            y.append(state["h"])
-        return self.out(torch.stack(y)), state
+    def _feed(self, x: Tensor) -> Tensor:
+        return self.fed(x)
 
-    def step(
-        self, x: Tensor, state: State, reset: Tensor | None = None, *, ids: Tensor | None = None
-    ) -> tuple[Tensor, State]:
-        """Consume one input."""
-        state = self._advance(self.fed(x), self.mask_state(state, reset))
-        return self.out(state["h"]), state
+    def _read(self, h: Tensor) -> Tensor:
+        return self.out(h)
 
     def _advance(self, fed: Tensor, state: State) -> State:
         picks, gates = fed.split((self.hidden, 4 * self.hidden), -1)

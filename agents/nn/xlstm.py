@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from memgym.agents.nn.chunks import Chunks
-from memgym.agents.nn.module import MemoryModule, MemorySpec, State, StateLeaf
+from memgym.agents.nn.module import FedLoopModule, MemoryModule, MemorySpec, State, StateLeaf
 from memgym.agents.nn.segments import where_any
 from memgym.core.arguments import check_integer
 
@@ -191,7 +191,7 @@ class MLSTM(MemoryModule):
         return self.out(self.norm(h).flatten(-2) * torch.sigmoid(self.gate(x)))
 
 
-class SLSTM(MemoryModule):
+class SLSTM(FedLoopModule):
     """sLSTM: an LSTM with an exponential input gate and a normaliser; gates see the last output of their own head.
 
     c = f c + exp(i) tanh(z), n = f n + exp(i), h = sigmoid(o) c / n. The first step of an episode has nothing to
@@ -232,27 +232,11 @@ class SLSTM(MemoryModule):
         leaf = StateLeaf((self.heads, self.head_size), self.float_dtype)
         return {"c": leaf, "n": leaf, "h": leaf, "m": leaf}
 
-    def forward(
-        self, x: Tensor, state: State, reset: Tensor | None = None, *, ids: Tensor | None = None
-    ) -> tuple[Tensor, State]:
-        """Consume a sequence, step by step; the inputs' share of the gates is one product."""
-        resets = [None] * len(x) if reset is None else where_any(reset)
-        outputs = []
-        # unbind once: indexing in the loop would make the backward pass quadratic in T
-        for fed, reset_t in zip(self._feed(x).unbind(0), resets, strict=True):
-            state = self._advance(fed, self.mask_state(state, reset_t))
-            outputs.append(state["h"])
-        return self.out(torch.stack(outputs).flatten(-2)), state
-
-    def step(
-        self, x: Tensor, state: State, reset: Tensor | None = None, *, ids: Tensor | None = None
-    ) -> tuple[Tensor, State]:
-        """Consume one input."""
-        state = self._advance(self._feed(x), self.mask_state(state, reset))
-        return self.out(state["h"].flatten(-2)), state
-
     def _feed(self, x: Tensor) -> Tensor:
         return self.feed(x).unflatten(-1, (self.heads, 4 * self.head_size))
+
+    def _read(self, h: Tensor) -> Tensor:
+        return self.out(h.flatten(-2))
 
     def _advance(self, fed: Tensor, state: State) -> State:
         recurrent = torch.bmm(state["h"].transpose(0, 1), self.recur).transpose(0, 1)
