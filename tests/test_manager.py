@@ -388,7 +388,7 @@ def weights(manager: MemoryManager) -> dict[str, Any]:
 def test_an_interrupted_run_goes_on_bit_for_bit(
     credit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = Plan(**{**vars(SMALL), "credit": credit})
+    plan = Plan(**{**vars(SMALL), "credit": credit, "averaged": 1.0})
     whole, record = train_manager(plan, ENV, 4)
     original = run_module._sampler  # pyright: ignore[reportPrivateUsage]
 
@@ -412,6 +412,26 @@ def test_an_interrupted_run_goes_on_bit_for_bit(
     assert record.curve() == again.curve()
     other = weights(train_manager(plan, ENV, 5)[0])
     assert not all(torch.equal(tensor, expected[name]) for name, tensor in other.items())
+
+
+@pytest.mark.parametrize(("averaged", "first"), [(0.0, -1), (0.5, 2), (1.0, 0)])
+def test_what_is_learned_is_the_mean_of_the_last_weights(
+    averaged: float, first: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, met = run_module.GRPOLoss.__call__, []
+
+    def watched(self: Any, u: int) -> Any:
+        met.append([tensor.detach().clone() for tensor in self.model.parameters()])
+        return original(self, u)
+
+    monkeypatch.setattr(run_module.GRPOLoss, "__call__", watched)
+    plan = Plan(**{**vars(SMALL), "credit": "local", "rollouts": 2, "epochs": 2, "averaged": averaged})
+    manager, _ = train_manager(plan, ENV, 4)
+    learned = list(manager.model.parameters())
+    means = [torch.stack(tensors).mean(0) for tensors in zip(*met[first:], strict=True)]
+    is_mean = [torch.allclose(one, mean, atol=1e-6) for one, mean in zip(learned, means, strict=True)]
+    assert len(met) == 4
+    assert all(is_mean) == (averaged > 0), "without it they are those after the last update"
 
 
 def test_a_saved_manager_plays_as_an_agent(manager: MemoryManager, source: Source, tmp_path: Path) -> None:

@@ -11,10 +11,11 @@ pytest.importorskip("transformers", reason="needs transformers: pip install 'mem
 from memgym.agents.llm.manager import Decision  # noqa: E402
 from memgym.baselines.manager.dialogues import Asked, Bank, Dialogue, Source, Turn, right_operation  # noqa: E402
 from memgym.baselines.manager.measure import measure, measure_baselines  # noqa: E402
-from memgym.baselines.manager.variation import BENT, BESIDE, ECHOED, ELSEWHERE, LONGER, varied  # noqa: E402
+from memgym.baselines.manager.variation import ALIKE, BENT, BESIDE, ECHOED, ELSEWHERE, LONGER, varied  # noqa: E402
 from memgym.baselines.manager.warm_up import Teacher, draw_dialogue  # noqa: E402
 from memgym.baselines.recipe import load_recipe  # noqa: E402
 from memgym.memory import MemoryOp, as_action  # noqa: E402
+from memgym.memory.lexical import stems  # noqa: E402
 from memgym.rng import CounterRNG  # noqa: E402
 from memgym.worlds.dialogue import lexicon, texts  # noqa: E402
 
@@ -130,6 +131,20 @@ def test_what_questions_ask_by_is_met_in_other_forms(
     words = frozenset[str]().union(*words_of(source, 6, "new fact"))
     assert "work" in words
     assert bool({"works", "worked", "working", "cars", "foods", "gifts", "pets", "lives"} & words) is is_met
+
+
+@pytest.mark.parametrize(("alike", "is_met"), [(ALIKE, True), (0.0, False)])
+def test_how_a_word_begins_does_not_tell_what_it_is_about(
+    source: Source, monkeypatch: pytest.MonkeyPatch, alike: float, is_met: bool
+) -> None:
+    """A tokenizer has one piece for the beginnings of "living" and "lift", which are about different things."""
+    monkeypatch.setattr("memgym.baselines.manager.variation.ALIKE", alike)
+    monkeypatch.setattr("memgym.baselines.manager.variation.ECHOED", 0.0)
+    words = frozenset[str]().union(*words_of(source, 6, "small talk"))
+    begun = [word for word in words if word.startswith(("alle", "favo", "gif", "hobb", "livi"))]
+    assert len(begun) > 10 if is_met else not begun
+    asked = stems("allergy favourite gift hobby live")
+    assert not any(stems(word) & asked for word in begun)
 
 
 @pytest.mark.parametrize(("longer", "is_longer"), [(LONGER, True), (0.0, False)])

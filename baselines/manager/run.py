@@ -11,6 +11,7 @@ import numpy as np
 import torch
 import transformers
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from memgym.agents.llm.forms import FORMS
 from memgym.agents.llm.lora import add_lora
@@ -25,7 +26,7 @@ from memgym.baselines.manager.rollouts import Sample, play, sample_local, sample
 from memgym.baselines.manager.warm_up import Teacher, demonstrations, draw_dialogue, imitation_loss
 from memgym.baselines.recipe import RecipeInvalid, Run
 from memgym.baselines.tiny_model import SKELETON, TinyPlan, make_tiny_model
-from memgym.core.arguments import check_choice, check_integer
+from memgym.core.arguments import check_choice, check_integer, check_number
 from memgym.core.evaluate import versions
 from memgym.memory import MemoryOp
 from memgym.rng import CounterRNG
@@ -80,6 +81,7 @@ class Plan:
         epochs: optimiser steps with each rollout.
         learning_rate: their peak.
         batch: demonstrations of one optimiser step.
+        averaged: share of the optimiser steps, the last ones, whose weights are averaged in the end.
 
     Raises:
         ValueError: an argument outside its range.
@@ -96,12 +98,13 @@ class Plan:
     oracle: float = 0.0
     warm_up_updates: int = 150
     warm_up_rate: float = 3e-3
-    rollouts: int = 200
+    rollouts: int = 400
     episodes: int = 16
     group_size: int = 8
     epochs: int = 4
     learning_rate: float = 1.5e-3
     batch: int = 32
+    averaged: float = 0.25
 
     def __post_init__(self) -> None:
         check_choice("credit", self.credit, CREDITS)
@@ -111,6 +114,7 @@ class Plan:
             check_integer(name, getattr(self, name), 1, 1 << 20)
         check_integer("warm_up_updates", self.warm_up_updates, 0, 1 << 20)
         check_integer("group_size", self.group_size, 2, 1 << 10)
+        check_number("averaged", self.averaged, 0.0, 1.0)
 
 
 class Record(nn.Module):
@@ -157,6 +161,10 @@ def train_manager(
 ) -> tuple[MemoryManager, Record]:
     """Warm up, then learn; with a checkpoint, from where an interrupted run stopped.
 
+    What learning comes to is the mean of the weights of its last updates (Izmailov et al. 2018, arXiv 1803.05407):
+    the policy comes and goes with what the last rollouts happened to tell, and what it does with a wording that no
+    training has, more so.
+
     Args:
         plan: how.
         env: id and arguments of the environment, see `Source`.
@@ -182,12 +190,14 @@ def train_manager(
         phase: str,
         every: int,
         played: Record | None = None,
+        before_update: Any = None,
     ) -> None:
         file = None if checkpoint is None else checkpoint.with_name(f"{checkpoint.name}.{phase}.safetensors")
         how = {
             "num_updates": updates,
             "learning_rate": rate,
             "seed": seed,
+            "before_update": before_update,
             "checkpoint": file,
             "checkpoint_every": every,
             "settings": settings,
@@ -198,29 +208,46 @@ def train_manager(
             minimise(module, loss if log is None else _logged(loss, log, played, plan.epochs), **how)
         manager.model.eval()
 
-    def imitate(teacher: Teacher, phase: str, updates: int, rate: float) -> None:
+    def imitation(teacher: Teacher) -> Any:
         rows = demonstrations(manager, source, teacher, plan.demonstrations, seed)
         rng = CounterRNG(seed).fork(3)
-        model = manager.model
-        fit(lambda u: imitation_loss(model, rows, plan.batch, rng.fork(u)), trained, updates, rate, phase, 50)
+        return lambda u: imitation_loss(manager.model, rows, plan.batch, rng.fork(u))
 
     if plan.warm_up_updates:
-        imitate(Teacher(oracle=plan.oracle), "warm-up", plan.warm_up_updates, plan.warm_up_rate)
-    updates = plan.rollouts * plan.epochs
+        loss = imitation(Teacher(oracle=plan.oracle))
+        fit(loss, trained, plan.warm_up_updates, plan.warm_up_rate, "warm-up", 50)
+    if plan.credit == "none":
+        return manager, record
+    average = AveragedModel(trained).requires_grad_(False)
+    parts: dict[str, nn.Module] = {"policy": trained, "record": record, "average": average}
+    every = plan.epochs
     if plan.credit == "clone":
-        imitate(Teacher(random=0.0, oracle=1.0), "clone", updates, plan.learning_rate)
-    elif plan.credit != "none":
-        parts: dict[str, nn.Module] = {"policy": trained, "record": record}
-        sampler = _sampler(plan, source, manager, record, seed)
-        loss: Any = GRPOLoss(manager.model, sampler, plan.epochs)
-        if plan.credit == "ppo":
-            head = nn.Linear(manager.model.config.hidden_size, 1, device=plan.device)
-            nn.init.zeros_(head.weight)  # it begins by foreseeing nothing, whatever torch has drawn
-            nn.init.zeros_(head.bias)
-            parts["value"] = head
-            loss = PPOLoss(manager.model, head, sampler, plan.epochs)
-        fit(loss, nn.ModuleDict(parts), updates, plan.learning_rate, plan.credit, plan.epochs, record)
+        loss, every = imitation(Teacher(random=0.0, oracle=1.0)), 50
+    elif plan.credit == "ppo":
+        head = nn.Linear(manager.model.config.hidden_size, 1, device=plan.device)
+        nn.init.zeros_(head.weight)  # it begins by foreseeing nothing, whatever torch has drawn
+        nn.init.zeros_(head.bias)
+        parts["value"] = head
+        loss = PPOLoss(manager.model, head, _sampler(plan, source, manager, record, seed), plan.epochs)
+    else:
+        loss = GRPOLoss(manager.model, _sampler(plan, source, manager, record, seed), plan.epochs)
+    updates = plan.rollouts * plan.epochs
+
+    def before_update(u: int, optimizer: torch.optim.Optimizer) -> None:
+        if u >= updates * (1 - plan.averaged):
+            average.update_parameters(trained)
+
+    played = None if plan.credit == "clone" else record
+    fit(loss, nn.ModuleDict(parts), updates, plan.learning_rate, plan.credit, every, played, before_update)
+    if average.n_averaged:
+        _copy_weights(average.module, trained)
     return manager, record
+
+
+def _copy_weights(of: nn.Module, to: nn.Module) -> None:
+    with torch.no_grad():
+        for weights, those in zip(to.parameters(), of.parameters(), strict=True):
+            weights.copy_(those)
 
 
 def _logged(loss: Any, log: Curves, record: Record | None, epochs: int) -> Any:

@@ -15,6 +15,7 @@ __all__ = ["BENT", "BESIDE", "ECHOED", "ELSEWHERE", "LONGER", "varied"]
 # share of a turn's words that may be replaced, those that are kept aside: what asks to forget is soon no longer known
 MOST_LOST = {"new fact": 0.75, "changed fact": 0.75, "forget request": 0.5, "small talk": 1.0}
 MADE_UP = 0.5  # of the words that come in others' places
+ALIKE = 0.5  # of these are like a word that questions ask by
 BENT = 0.1  # of the words that questions ask by have another ending
 BESIDE = 0.25  # of small talk becomes a statement about what no question is about
 ELSEWHERE = 0.25  # of small talk becomes any other sentence of the training split
@@ -140,7 +141,9 @@ class _OtherWords:
         """Any function word, or any other one."""
         if is_function_word:
             return self.rng.choice(FUNCTION_WORDS)
-        return _made_up(self.rng) if self.rng.random() < MADE_UP else self.rng.choice(_training_words())
+        if self.rng.random() >= MADE_UP:
+            return self.rng.choice(_training_words())
+        return _alike(self.rng) if self.rng.random() < ALIKE else _made_up(self.rng)
 
 
 def _cased(word: str, other: str) -> str:
@@ -150,7 +153,22 @@ def _cased(word: str, other: str) -> str:
 
 def _made_up(rng: CounterRNG) -> str:
     """The beginning of a word and the end of another."""
-    one, other = rng.choice(_training_words()), rng.choice(_training_words())
+    return _joined(rng.choice(_training_words()), rng.choice(_training_words()), rng)
+
+
+def _alike(rng: CounterRNG) -> str:
+    """One half of a word that questions ask by, and another half: "lift" begins like "living".
+
+    A tokenizer has the same piece for both, and none but such words would begin or end with it.
+    """
+    subject, other = rng.choice(_subject_words()), rng.choice(_training_words())
+    both = (subject, other) if rng.random() < 0.5 else (other, subject)
+    word = _joined(*both, rng)
+    return word if stem(word) not in _subjects() else other
+
+
+def _joined(one: str, other: str, rng: CounterRNG) -> str:
+    """The beginning of a word and the end of another."""
     return one[: rng.integer(2, len(one))] + other[-rng.integer(2, len(other)) :]
 
 
@@ -197,6 +215,14 @@ def _subjects() -> frozenset[str]:
 def _wordings(*kinds: str) -> tuple[str, ...]:
     slots = lexicon("train").words["slots"].values()
     return tuple(text for slot in slots for kind in kinds for text in slot[kind])
+
+
+@cache
+def _subject_words() -> tuple[str, ...]:
+    """Words of at least three letters that questions ask by, in lower case, as the training split has them."""
+    said = (PLACE.sub(" ", text) for text in texts(lexicon("train").words))
+    found = {word.lower() for text in said for word in WORD.findall(text) if len(word) > 2}
+    return tuple(sorted(word for word in found if stem(word) in _subjects()))
 
 
 @cache
