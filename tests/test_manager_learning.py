@@ -78,7 +78,10 @@ def test_the_shipped_manager_does_what_its_card_says() -> None:
     told = json.loads((SHIPPED / CARD).read_text())["extra"]
     source = Source({**load_recipe(told["recipe"]).env, "split": "test"})
     dialogues = [source.dialogue(TEST_SEED, episode) for episode in range(told["episodes"])]
-    policy = grpo_manager().make_policy()
+    agent, plan = grpo_manager(), told["plan"]
+    turns = max(len(dialogue.turns) for dialogue in dialogues)
+    assert agent.card.training_steps == plan["rollouts"] * plan["episodes"] * turns
+    policy = agent.make_policy()
     assert isinstance(policy, ManagerPolicy)
     found = measure_manager(source, dialogues, policy.manager)
     assert found.to_dict() == told["measured"]

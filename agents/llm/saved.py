@@ -29,13 +29,13 @@ FORMAT = "memgym-manager-1"
 ASKED = {"instruction": str, "form": str, "max_new_tokens": int}
 MAX_BYTES = 1 << 20
 SHIPPED = Path(__file__).parents[1] / "weights" / "grpo_manager"
-TURNS = 200 * 16 * 12  # rollouts, dialogues in each, turns in each
+TURNS = 400 * 16 * 12  # rollouts, dialogues in each, turns in each
 
 
 def grpo_manager() -> PolicyAgent:
     """A model of 212,000 parameters, made from nothing, that GRPO taught from the outcome alone to manage a memory.
 
-    ``python -m memgym.baselines.train_memory_manager --out agents/weights/grpo_manager --seed 1`` made it.
+    ``python -m memgym.baselines.train_memory_manager --out agents/weights/grpo_manager --seed 2`` made it.
     """
     manager, _, files = _loaded(SHIPPED, "cpu")
     agent = manager_agent(manager, {}, files)
