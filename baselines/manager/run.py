@@ -240,14 +240,8 @@ def train_manager(
     played = None if plan.credit == "clone" else record
     fit(loss, nn.ModuleDict(parts), updates, plan.learning_rate, plan.credit, every, played, before_update)
     if average.n_averaged:
-        _copy_weights(average.module, trained)
+        trained.load_state_dict(average.module.state_dict())
     return manager, record
-
-
-def _copy_weights(of: nn.Module, to: nn.Module) -> None:
-    with torch.no_grad():
-        for weights, those in zip(to.parameters(), of.parameters(), strict=True):
-            weights.copy_(those)
 
 
 def _logged(loss: Any, log: Curves, record: Record | None, epochs: int) -> Any:

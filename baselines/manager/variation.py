@@ -218,16 +218,20 @@ def _wordings(*kinds: str) -> tuple[str, ...]:
 
 
 @cache
+def _training_texts() -> tuple[str, ...]:
+    """All that the training split says, without the places where values go."""
+    return tuple(PLACE.sub(" ", text) for text in texts(lexicon("train").words))
+
+
+@cache
 def _subject_words() -> tuple[str, ...]:
     """Words of at least three letters that questions ask by, in lower case, as the training split has them."""
-    said = (PLACE.sub(" ", text) for text in texts(lexicon("train").words))
-    found = {word.lower() for text in said for word in WORD.findall(text) if len(word) > 2}
+    found = {word.lower() for text in _training_texts() for word in WORD.findall(text) if len(word) > 2}
     return tuple(sorted(word for word in found if stem(word) in _subjects()))
 
 
 @cache
 def _training_words() -> tuple[str, ...]:
     """Words of at least four letters in the whole training split, in lower case; none that questions ask by."""
-    said = (PLACE.sub(" ", text) for text in texts(lexicon("train").words))
-    found = {word.lower() for text in said for word in LETTERS.findall(text)} - STOP_WORDS
+    found = {word.lower() for text in _training_texts() for word in LETTERS.findall(text)} - STOP_WORDS
     return tuple(sorted(word for word in found if stem(word) not in _subjects()))
