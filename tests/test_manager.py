@@ -28,7 +28,6 @@ from memgym.baselines.manager.learn import (  # noqa: E402
     clipped_loss,
     gae,
     group_advantages,
-    prompts_in_parts,
     reading_loss,
 )
 from memgym.baselines.manager.network import Row, score_replies  # noqa: E402
@@ -255,7 +254,7 @@ def test_words_are_learned_beside_operations(
     ]
 
     def surprise() -> float:
-        return sum(float(reading_loss(model, part).detach()) for part in prompts_in_parts(rows, 2))
+        return float(reading_loss(score_replies(model, rows, [row.prompt for row in rows])).detach())
 
     before = surprise()
     loss = GRPOLoss(model, lambda number: samples, epochs=2)
@@ -339,12 +338,14 @@ def test_log_probabilities_are_those_of_the_model(manager: MemoryManager) -> Non
         Row([11, 12], [13]),
         Row([5, 6, 7, 8], [12]),
     ]  # a prompt with two replies
-    scored = score_replies(manager.model, rows)
+    scored = score_replies(manager.model, rows, reading=[rows[1].prompt, rows[0].prompt])
     with torch.no_grad():
         logs = manager.model(torch.tensor([[5, 6, 7, 8, 9, 10]])).logits.log_softmax(-1)[0]
         other = manager.model(torch.tensor([[11, 12, 13]])).logits.log_softmax(-1)[0]
     expected = [logs[3, 9], logs[4, 10], other[1, 13], logs[3, 12]]
     assert scored.logprobs.tolist() == pytest.approx([float(x) for x in expected], abs=1e-4)
+    said = [other[0, 12], logs[0, 6], logs[1, 7], logs[2, 8]]
+    assert scored.read.tolist() == pytest.approx([float(x) for x in said], abs=1e-4)
     assert scored.row.tolist() == [0, 0, 1, 2]
     assert torch.equal(scored.hidden[0], scored.hidden[2])
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from memgym.agents.llm.lora import trained_weights
-from memgym.baselines.manager.network import Row, score_replies
+from memgym.baselines.manager.network import Row, Scored, score_replies
 from memgym.baselines.manager.rollouts import Sample
 
 __all__ = [
@@ -97,17 +97,13 @@ def clipped_loss(logprobs: Tensor, before: Tensor, advantages: Tensor) -> Tensor
     return -torch.where(advantages < 0, torch.max(objective, DUAL_CLIP * advantages), objective)
 
 
-def reading_loss(model: Any, prompts: Sequence[Sequence[int]]) -> Tensor:
+def reading_loss(scored: Scored) -> Tensor:
     """Cross-entropy of what prompts say, in nats a token, as pretraining goes on beside PPO in InstructGPT.
 
     (Ouyang et al. 2022, arXiv 2203.02155, equation 2.) A model made from nothing that learns operations alone takes
     the words apart only as far as the dialogues at hand need it, and mistakes other ones.
-
-    Args:
-        model: what learns.
-        prompts: as token ids.
     """
-    return -score_replies(model, [Row(prompt[:1], prompt[1:]) for prompt in prompts]).logprobs.mean()
+    return -scored.read.mean()
 
 
 def prompts_in_parts(rows: Sequence[Row], parts: int) -> list[list[tuple[int, ...]]]:
@@ -155,12 +151,12 @@ class GRPOLoss:
             self.before = None
         if not self.rows:  # all the same: nothing to learn, and no gradient
             return 0.0 * next(weights for _, weights in trained_weights(self.model)).sum()
-        scored = score_replies(self.model, self.rows)
+        scored = score_replies(self.model, self.rows, self.prompts[u % self.epochs])
         if self.before is None:
             self.before = scored.logprobs.detach()
         loss = clipped_loss(scored.logprobs, self.before, self.weights[scored.row])
         learned = (loss - ENTROPY_WEIGHT * scored.entropy).sum() / len(self.rows)
-        return learned + READING_WEIGHT * reading_loss(self.model, self.prompts[u % self.epochs])
+        return learned + READING_WEIGHT * reading_loss(scored)
 
 
 class PPOLoss:
@@ -187,7 +183,7 @@ class PPOLoss:
             self.rows = [sample.row for sample in self.samples]
             self.prompts = prompts_in_parts(self.rows, self.epochs)
             self.before = None
-        scored = score_replies(self.model, self.rows)
+        scored = score_replies(self.model, self.rows, self.prompts[u % self.epochs])
         values = self.value_head(scored.hidden)[:, 0]
         if self.before is None:
             self.before = scored.logprobs.detach()
@@ -195,8 +191,8 @@ class PPOLoss:
         policy = clipped_loss(scored.logprobs, self.before, self.advantages[scored.row])
         policy = (policy - ENTROPY_WEIGHT * scored.entropy).sum()
         value = nn.functional.mse_loss(values, self.returns)
-        read = reading_loss(self.model, self.prompts[u % self.epochs])
-        return policy / len(self.samples) + VALUE_WEIGHT * value + READING_WEIGHT * read
+        rest = VALUE_WEIGHT * value + READING_WEIGHT * reading_loss(scored)
+        return policy / len(self.samples) + rest
 
     def _estimate(self, values: Tensor) -> None:
         """Advantages, normalised, and returns of all samples."""

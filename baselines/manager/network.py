@@ -28,12 +28,14 @@ class Scored(NamedTuple):
         entropy: of what could have stood there, in nats, shape (num_tokens,).
         row: which row a token is of, int64, shape (num_tokens,).
         hidden: of the last token of each prompt, shape (num_rows, width).
+        read: log-probabilities of what the prompts in `reading` say, shape (num_read,).
     """
 
     logprobs: Tensor
     entropy: Tensor
     row: Tensor
     hidden: Tensor
+    read: Tensor
 
 
 class Trained(nn.Module):
@@ -45,11 +47,16 @@ class Trained(nn.Module):
             self.register_parameter(name.replace(".", "/"), weights)
 
 
-def score_replies(model: Any, rows: Sequence[Row]) -> Scored:
+def score_replies(model: Any, rows: Sequence[Row], reading: Sequence[Sequence[int]] = ()) -> Scored:
     """Run a causal language model of transformers over prompts with their replies.
 
     A prompt that has several replies is run once, and what the model has computed of it serves all of them.
-    Vocabulary logits are computed for the tokens of replies alone.
+    Vocabulary logits are computed for the tokens of replies, and for those of `reading`, alone.
+
+    Args:
+        model: which one.
+        rows: prompts and replies.
+        reading: prompts of `rows` whose own tokens are scored too, all but the first.
     """
     device, decoder = model.device, model.get_decoder()
     which: dict[tuple[int, ...], int] = {}  # prompt -> its place among the distinct ones
@@ -58,8 +65,10 @@ def score_replies(model: Any, rows: Sequence[Row]) -> Scored:
     name = "cache" if "cache" in signature(decoder.forward).parameters else "past_key_values"
     known = {name: DynamicCache(config=model.config)}
     positions = (mask.cumsum(1) - 1).clamp(min=0)
-    read = decoder(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, **known)
-    hidden = read.last_hidden_state[:, -1][of]  # (num_rows, width)
+    prompts = decoder(
+        input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, **known
+    ).last_hidden_state
+    hidden = prompts[:, -1][of]  # (num_rows, width)
     known[name].batch_select_indices(of)
     written, real = _padded([row.reply[:-1] for row in rows], device, left=False)
     states = hidden[:, None]
@@ -72,11 +81,19 @@ def score_replies(model: Any, rows: Sequence[Row]) -> Scored:
         states = torch.cat([states, more.last_hidden_state], 1)  # (num_rows, longest reply, width)
     targets, is_target = _padded([row.reply for row in rows], device, left=False)
     places = is_target.bool()
-    logits = model.get_output_embeddings()(states[places]).float()
-    logs = logits.log_softmax(-1)
+    logs, logprobs = _of_next(model, states[places], targets[places])
     entropy = -(logs.exp() * logs).sum(-1)
     owners = torch.arange(len(rows), device=device)[:, None].expand_as(targets)[places]
-    return Scored(logs.gather(1, targets[places][:, None])[:, 0], entropy, owners, hidden.float())
+    which_read = [which[tuple(prompt)] for prompt in reading]
+    follows = mask[which_read, :-1].bool()
+    _, read = _of_next(model, prompts[which_read, :-1][follows], ids[which_read, 1:][follows])
+    return Scored(logprobs, entropy, owners, hidden.float(), read)
+
+
+def _of_next(model: Any, states: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Log-probabilities of all that could come next, shape (num, vocabulary), and of what does, shape (num,)."""
+    logs = model.get_output_embeddings()(states).float().log_softmax(-1)
+    return logs, logs.gather(1, targets[:, None])[:, 0]
 
 
 def _padded(some: Sequence[Sequence[int]], device: Any, *, left: bool) -> tuple[Tensor, Tensor]:
