@@ -22,7 +22,8 @@ from memgym.agents.llm.forms import FORMS
 from memgym.agents.llm.saved import CARD, save_manager
 from memgym.baselines.manager.dialogues import Source
 from memgym.baselines.manager.measure import measure_manager
-from memgym.baselines.manager.run import CREDITS, TEST_SEED, Plan, train_manager
+from memgym.baselines.manager.run import TEST_SEED, train_manager
+from memgym.baselines.manager.training import CREDITS, Plan
 from memgym.baselines.recipe import load_recipe
 from memgym.core.evaluate import versions
 from memgym.errors import MemgymError

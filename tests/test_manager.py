@@ -18,6 +18,7 @@ pytest.importorskip("transformers", reason="needs transformers: pip install 'mem
 
 from memgym.agents.llm.manager import MemoryManager, Shown, read_operation, show  # noqa: E402
 from memgym.agents.nn.fitting import minimise  # noqa: E402
+from memgym.baselines.manager import models, training  # noqa: E402
 from memgym.baselines.manager import run as run_module  # noqa: E402
 from memgym.baselines.manager.dialogues import Bank, Dialogue, Source  # noqa: E402
 from memgym.baselines.manager.learn import (  # noqa: E402
@@ -39,7 +40,8 @@ from memgym.baselines.manager.rollouts import (  # noqa: E402
     sample_local,
     sample_trajectories,
 )
-from memgym.baselines.manager.run import Plan, run_manager, train_manager  # noqa: E402
+from memgym.baselines.manager.run import run_manager, train_manager  # noqa: E402
+from memgym.baselines.manager.training import Plan  # noqa: E402
 from memgym.baselines.manager.variation import varied  # noqa: E402
 from memgym.baselines.manager.warm_up import draw_dialogue  # noqa: E402
 from memgym.baselines.recipe import load_recipe  # noqa: E402
@@ -59,7 +61,7 @@ KEPT = Shown("Maya", "I live in Oslo.", (("m7", "Maya: I live in Rome."), ("m2",
 def small_tokenizer() -> Iterator[None]:
     """Its tokenizer is learned from four dialogues, which is fast."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_module, "TinyPlan", partial(TinyPlan, episodes=4, vocab_size=600))
+        patch.setattr(models, "TinyPlan", partial(TinyPlan, episodes=4, vocab_size=600))
         yield
 
 
@@ -419,13 +421,13 @@ def test_an_interrupted_run_goes_on_bit_for_bit(
 def test_what_is_learned_is_the_mean_of_the_last_weights(
     averaged: float, first: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original, met = run_module.GRPOLoss.__call__, []
+    original, met = training.GRPOLoss.__call__, []
 
     def watched(self: Any, u: int) -> Any:
         met.append([tensor.detach().clone() for tensor in self.model.parameters()])
         return original(self, u)
 
-    monkeypatch.setattr(run_module.GRPOLoss, "__call__", watched)
+    monkeypatch.setattr(training.GRPOLoss, "__call__", watched)
     plan = Plan(**{**vars(SMALL), "credit": "local", "rollouts": 2, "epochs": 2, "averaged": averaged})
     manager, _ = train_manager(plan, ENV, 4)
     learned = list(manager.model.parameters())

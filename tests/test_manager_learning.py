@@ -13,11 +13,13 @@ pytest.importorskip("transformers", reason="needs transformers: pip install 'mem
 
 from memgym.agents.llm.manager import ManagerPolicy  # noqa: E402
 from memgym.agents.llm.saved import CARD, SHIPPED, grpo_manager  # noqa: E402
+from memgym.baselines.manager import models  # noqa: E402
 from memgym.baselines.manager import run as run_module  # noqa: E402
 from memgym.baselines.manager.dialogues import Source  # noqa: E402
 from memgym.baselines.manager.measure import Measured, measure_baselines, measure_manager  # noqa: E402
 from memgym.baselines.manager.rollouts import Sample  # noqa: E402
-from memgym.baselines.manager.run import TEST_SEED, Plan, train_manager  # noqa: E402
+from memgym.baselines.manager.run import TEST_SEED, train_manager  # noqa: E402
+from memgym.baselines.manager.training import Plan  # noqa: E402
 from memgym.baselines.recipe import load_recipe  # noqa: E402
 from memgym.baselines.tiny_model import TinyPlan  # noqa: E402
 from memgym.rng import CounterRNG  # noqa: E402
@@ -61,7 +63,7 @@ def shuffled(samples: Sequence[Sample]) -> list[Sample]:
 
 @pytest.mark.slow
 def test_a_manager_learns_to_update_from_the_outcome_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_module, "TinyPlan", partial(TinyPlan, episodes=4, vocab_size=600))
+    monkeypatch.setattr(models, "TinyPlan", partial(TinyPlan, episodes=4, vocab_size=600))
     before = learned(replace(PLAN, credit="none"))
     assert before.accuracy < 0.4
     after = learned(PLAN)

@@ -16,8 +16,9 @@ from memgym.agents.llm.lora import base_weights, trained_weights  # noqa: E402
 from memgym.agents.llm.manager import ManagerPolicy, MemoryManager, Shown, read_operation  # noqa: E402
 from memgym.agents.llm.saved import save_manager, saved_manager  # noqa: E402
 from memgym.agents.weights_io import WeightsInvalid  # noqa: E402
-from memgym.baselines.manager import run as run_module  # noqa: E402
-from memgym.baselines.manager.run import Plan, make_manager, train_manager  # noqa: E402
+from memgym.baselines.manager import models, training  # noqa: E402
+from memgym.baselines.manager.run import make_manager, train_manager  # noqa: E402
+from memgym.baselines.manager.training import Plan  # noqa: E402
 from memgym.baselines.recipe import load_recipe  # noqa: E402
 from memgym.baselines.tiny_model import TinyPlan  # noqa: E402
 from memgym.memory import MemoryOp, OpKind  # noqa: E402
@@ -48,7 +49,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:Futur
 @pytest.fixture(scope="module", autouse=True)
 def small_tokenizer() -> Any:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_module, "TinyPlan", partial(TinyPlan, episodes=4, vocab_size=600))
+        patch.setattr(models, "TinyPlan", partial(TinyPlan, episodes=4, vocab_size=600))
         yield
 
 
@@ -233,18 +234,18 @@ def test_a_run_that_goes_on_says_nothing_twice(
     trained: tuple[MemoryManager, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is killed after the third update, of which no checkpoint tells: that one is done and said once more."""
-    original = run_module.GRPOLoss.__call__
+    original = training.GRPOLoss.__call__
 
     def failing(self: Any, u: int) -> Any:
         if u == 3:
             raise KeyboardInterrupt
         return original(self, u)
 
-    monkeypatch.setattr(run_module.GRPOLoss, "__call__", failing)
+    monkeypatch.setattr(training.GRPOLoss, "__call__", failing)
     with pytest.raises(KeyboardInterrupt):
         train_manager(SMALL, ENV, 3, tmp_path / "run", tmp_path / "curves")
     assert [step for step, _ in events(tmp_path / "curves" / "local")["loss"]] == [0, 1, 2]
-    monkeypatch.setattr(run_module.GRPOLoss, "__call__", original)
+    monkeypatch.setattr(training.GRPOLoss, "__call__", original)
     train_manager(SMALL, ENV, 3, tmp_path / "run", tmp_path / "curves")
     for phase in ("warm-up", "local"):
         assert events(tmp_path / "curves" / phase) == events(trained[1] / phase)

@@ -8,19 +8,18 @@ so that there is one way to render a prompt and one to read a reply.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from inspect import signature
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from memgym.agents.llm.chat import ChatModel
 from memgym.agents.llm.forms import FORMS
-from memgym.agents.llm.lora import load_lora
 from memgym.agents.llm.own_words import own_words_reader
 from memgym.agents.policy_agent import PolicyAgent
 from memgym.agents.structured.adapters import adapter_files
 from memgym.core.agent import AgentCard
 from memgym.core.arguments import check_choice
-from memgym.errors import DependencyMissing, InvalidOperation
-from memgym.llm.channels import data_message, strip_text
+from memgym.errors import InvalidOperation
+from memgym.llm.channels import strip_text
 from memgym.memory.lexical import stems
 from memgym.memory.ops import MemoryOp, OpKind
 from memgym.memory.policy import MemoryPolicy, MemoryView, Message
@@ -129,79 +128,26 @@ def read_operation(reply: str, moment: Shown, reserved: Iterable[str] = (), form
 
 
 @dataclass
-class MemoryManager:
+class MemoryManager(ChatModel):
     """Asks a language model for operations.
 
     Attributes:
-        model: of transformers, for causal language modelling.
-        tokenizer: with a chat template and a padding token.
-        instruction: the system message; by default the form's.
-        max_new_tokens: of a reply; a longer one is cut off, and then cannot be read.
-        batch: prompts generated at the same time.
-        form: how operations are written, one of `memgym.agents.llm.forms.FORMS`.
-        adapters: the same model as a `peft.PeftModel`, where it has adapters.
+        form: how operations are written, one of `memgym.agents.llm.forms.FORMS`, whose instruction is the default.
 
     Raises:
         ValueError: no such form.
     """
 
-    model: Any
-    tokenizer: Any
-    instruction: str = ""
-    max_new_tokens: int = 64
-    batch: int = 256
     form: str = "json"
-    adapters: Any = None
 
     def __post_init__(self) -> None:
         check_choice("form", self.form, FORMS)
         self.instruction = self.instruction or FORMS[self.form].instruction
-        if self.tokenizer.pad_token is None:
-            self.tokenizer.pad_token = self.tokenizer.eos_token
-        self.end = self.tokenizer.eos_token_id
-        self.reserved = tuple(sorted(set(self.tokenizer.all_special_tokens)))
-
-    @classmethod
-    def load(
-        cls, model: str, device: str = "cpu", adapter: str | None = None, **options: Any
-    ) -> "MemoryManager":
-        """A manager with a model of the Hugging Face hub or of a folder.
-
-        Args:
-            model: id or folder.
-            device: where it runs.
-            adapter: folder of an adapter that peft saved, which is put in.
-            options: further attributes.
-
-        Raises:
-            DependencyMissing: transformers or, for an adapter, peft is not installed.
-            WeightsInvalid: the folder holds no adapter in safetensors.
-        """
-        try:
-            from transformers import AutoModelForCausalLM, AutoTokenizer
-        except ImportError:
-            raise DependencyMissing.for_extra("transformers", "llm,agents", "A memory manager") from None
-        network: Any = AutoModelForCausalLM.from_pretrained(model)
-        network = network.to(device)
-        tokenizer = AutoTokenizer.from_pretrained(model)
-        if adapter is None:
-            return cls(network.eval(), tokenizer, **options)
-        adapters = load_lora(network, adapter)
-        return cls(adapters.get_base_model().eval(), tokenizer, adapters=adapters, **options)
+        super().__post_init__()
 
     def prompts(self, moments: Sequence[Shown]) -> list[list[int]]:
-        """Token ids of the prompts: the instruction, and all else as data, which cannot close its part."""
-        chats = [
-            [
-                {"role": "system", "content": self.instruction},
-                {"role": "user", "content": data_message(_data(moment), self.reserved).content},
-            ]
-            for moment in moments
-        ]
-        if not chats:
-            return []
-        texts = self.tokenizer.apply_chat_template(chats, add_generation_prompt=True, tokenize=False)
-        return self.tokenizer(texts, add_special_tokens=False)["input_ids"]
+        """Token ids of the prompts."""
+        return self.prompts_of([_data(moment) for moment in moments])
 
     def reply(self, op: MemoryOp, moment: Shown) -> list[int]:
         """Token ids of the shortest reply that stands for an operation, its end token included."""
@@ -210,68 +156,19 @@ class MemoryManager:
             value["id"] = str([id for id, _ in moment.memory].index(op.id) + 1)
         if op.text not in ("", moment.text):
             value["text"] = op.text
-        text = FORMS[self.form].write(value)
-        return [*self.tokenizer(text, add_special_tokens=False)["input_ids"], self.end]
+        return self.ids(FORMS[self.form].write(value))
 
     def read(self, reply: Sequence[int], moment: Shown) -> Decision:
         """The operation that a reply stands for; one without its end token was cut off and cannot be read."""
-        if not reply or reply[-1] != self.end:
+        text = self.text(reply)
+        if text is None:
             return Decision(NOOP, "cut off")
-        text = self.tokenizer.decode(reply[:-1], skip_special_tokens=False)
         return read_operation(text, moment, self.reserved, self.form)
-
-    def generate(
-        self, prompts: Sequence[Sequence[int]], samples: int = 1, seed: int | None = None
-    ) -> list[list[list[int]]]:
-        """Replies to each prompt, each with its end token where it has one.
-
-        Args:
-            prompts: token ids.
-            samples: replies to each.
-            seed: of the sampling at temperature 1; None for the greedy reply.
-        """
-        import torch
-
-        replies: list[list[list[int]]] = [[] for _ in prompts]
-        order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))  # hardly any padding
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            if seed is not None:
-                torch.manual_seed(seed)
-            for start in range(0, len(order), self.batch):
-                some = order[start : start + self.batch]
-                written = self._generate([list(prompts[i]) for i in some], samples, sample=seed is not None)
-                for place, ids in enumerate(written):
-                    replies[some[place // samples]].append(ids)
-        return replies
 
     def decide(self, moments: Sequence[Shown]) -> list[Decision]:
         """The greedy decision of each moment."""
         written = self.generate(self.prompts(moments))
         return [self.read(replies[0], moment) for replies, moment in zip(written, moments, strict=True)]
-
-    def _generate(self, prompts: list[list[int]], samples: int, *, sample: bool) -> list[list[int]]:
-        from transformers import DynamicCache, GenerationConfig
-
-        inputs = self.tokenizer.pad({"input_ids": prompts}, padding_side="left", return_tensors="pt")
-        ids, mask = (inputs[name].to(self.model.device) for name in ("input_ids", "attention_mask"))
-        config = GenerationConfig(
-            max_new_tokens=self.max_new_tokens,
-            do_sample=sample,
-            eos_token_id=self.end,
-            pad_token_id=self.tokenizer.pad_token_id,
-            **({"temperature": 1.0, "top_k": 0, "top_p": 1.0} if sample else {}),
-        )
-        known: dict[str, Any] = {}
-        if samples > 1:  # what the model has computed of a prompt serves all its samples
-            name = "cache" if "cache" in signature(self.model.forward).parameters else "past_key_values"
-            known[name] = DynamicCache(config=self.model.config)
-            positions = (mask.cumsum(1) - 1).clamp(min=0)[:, :-1]
-            self.model(ids[:, :-1], mask[:, :-1], positions, logits_to_keep=1, **known)
-            known[name].batch_repeat_interleave(samples)
-        ids, mask = ids.repeat_interleave(samples, 0), mask.repeat_interleave(samples, 0)
-        out = self.model.generate(ids, attention_mask=mask, generation_config=config, **known)
-        rows = out[:, ids.shape[1] :].tolist()
-        return [row[: row.index(self.end) + 1] if self.end in row else row for row in rows]
 
 
 def _data(moment: Shown) -> dict[str, Any]:

@@ -54,6 +54,10 @@ class Asked(NamedTuple):
     type: str
     answer: str
 
+    def is_answered_by(self, answer: str) -> bool:
+        """Whether an answer is right, as the environment scores it."""
+        return score_answer(Question("", self.text, self.type, self.answer), answer).is_correct
+
 
 @dataclass(frozen=True)
 class Dialogue:
@@ -152,14 +156,16 @@ class Source:
             engine.apply(op)
         return engine
 
+    def found(self, bank: Bank, question: str) -> tuple[tuple[str, str], ...]:
+        """(id, text) of the entries that the environment finds for a question, best first."""
+        return tuple((hit.entry.id, hit.entry.text) for hit in self._engine(bank).search(question, READER_K))
+
     def right(self, dialogue: Dialogue, bank: Bank) -> list[bool]:
         """For each question, whether the reader answers it right from the bank."""
-        engine, right = self._engine(bank), []
+        right = []
         for asked in dialogue.asked:
-            hits = engine.search(asked.text, READER_K)
-            answer = self._read(asked.text, [{"text": hit.entry.text, "attrs": ""} for hit in hits], ())
-            question = Question("", asked.text, asked.type, asked.answer)
-            right.append(score_answer(question, answer).is_correct)
+            entries = [{"text": text, "attrs": ""} for _, text in self.found(bank, asked.text)]
+            right.append(asked.is_answered_by(self._read(asked.text, entries, ())))
         return right
 
     def score(self, dialogue: Dialogue, bank: Bank) -> float:

@@ -1,0 +1,141 @@
+"""A language model that is asked about data in batches: prompts, replies in token ids, and what they say.
+
+What asks it for something is a subclass: `memgym.agents.llm.manager.MemoryManager` for operations on a memory,
+`memgym.agents.llm.answerer.MemoryAnswerer` for answers from one.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from inspect import signature
+from typing import Any, Self
+
+from memgym.agents.llm.lora import load_lora
+from memgym.errors import DependencyMissing
+from memgym.llm.channels import data_message
+
+__all__ = ["ChatModel"]
+
+
+@dataclass
+class ChatModel:
+    """A language model with an instruction, each time with other data.
+
+    Attributes:
+        model: of transformers, for causal language modelling.
+        tokenizer: with a chat template and a padding token.
+        instruction: the system message.
+        max_new_tokens: of a reply; a longer one is cut off, and then cannot be read.
+        batch: prompts generated at the same time.
+        adapters: the same model as a `peft.PeftModel`, where it has adapters.
+    """
+
+    model: Any
+    tokenizer: Any
+    instruction: str = ""
+    max_new_tokens: int = 64
+    batch: int = 256
+    adapters: Any = None
+
+    def __post_init__(self) -> None:
+        if self.tokenizer.pad_token is None:
+            self.tokenizer.pad_token = self.tokenizer.eos_token
+        self.end = self.tokenizer.eos_token_id
+        self.reserved = tuple(sorted(set(self.tokenizer.all_special_tokens)))
+
+    @classmethod
+    def load(cls, model: str, device: str = "cpu", adapter: str | None = None, **options: Any) -> Self:
+        """One with a model of the Hugging Face hub or of a folder.
+
+        Args:
+            model: id or folder.
+            device: where it runs.
+            adapter: folder of an adapter that peft saved, which is put in.
+            options: further attributes.
+
+        Raises:
+            DependencyMissing: transformers or, for an adapter, peft is not installed.
+            WeightsInvalid: the folder holds no adapter in safetensors.
+        """
+        try:
+            from transformers import AutoModelForCausalLM, AutoTokenizer
+        except ImportError:
+            raise DependencyMissing.for_extra("transformers", "llm,agents", "A memory manager") from None
+        network: Any = AutoModelForCausalLM.from_pretrained(model)
+        network = network.to(device)
+        tokenizer = AutoTokenizer.from_pretrained(model)
+        if adapter is None:
+            return cls(network.eval(), tokenizer, **options)
+        adapters = load_lora(network, adapter)
+        return cls(adapters.get_base_model().eval(), tokenizer, adapters=adapters, **options)
+
+    def prompts_of(self, some: Sequence[Mapping[str, Any]]) -> list[list[int]]:
+        """Token ids of the prompts: the instruction, and all else as data, which cannot close its part."""
+        chats = [
+            [
+                {"role": "system", "content": self.instruction},
+                {"role": "user", "content": data_message(data, self.reserved).content},
+            ]
+            for data in some
+        ]
+        if not chats:
+            return []
+        texts = self.tokenizer.apply_chat_template(chats, add_generation_prompt=True, tokenize=False)
+        return self.tokenizer(texts, add_special_tokens=False)["input_ids"]
+
+    def ids(self, reply: str) -> list[int]:
+        """Token ids of a reply, its end token included."""
+        return [*self.tokenizer(reply, add_special_tokens=False)["input_ids"], self.end]
+
+    def text(self, reply: Sequence[int]) -> str | None:
+        """What a reply says without its end token; None where it has none, and so was cut off."""
+        if not reply or reply[-1] != self.end:
+            return None
+        return self.tokenizer.decode(reply[:-1], skip_special_tokens=False)
+
+    def generate(
+        self, prompts: Sequence[Sequence[int]], samples: int = 1, seed: int | None = None
+    ) -> list[list[list[int]]]:
+        """Replies to each prompt, each with its end token where it has one.
+
+        Args:
+            prompts: token ids.
+            samples: replies to each.
+            seed: of the sampling at temperature 1; None for the greedy reply.
+        """
+        import torch
+
+        replies: list[list[list[int]]] = [[] for _ in prompts]
+        order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))  # hardly any padding
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            if seed is not None:
+                torch.manual_seed(seed)
+            for start in range(0, len(order), self.batch):
+                some = order[start : start + self.batch]
+                written = self._generate([list(prompts[i]) for i in some], samples, sample=seed is not None)
+                for place, ids in enumerate(written):
+                    replies[some[place // samples]].append(ids)
+        return replies
+
+    def _generate(self, prompts: list[list[int]], samples: int, *, sample: bool) -> list[list[int]]:
+        from transformers import DynamicCache, GenerationConfig
+
+        inputs = self.tokenizer.pad({"input_ids": prompts}, padding_side="left", return_tensors="pt")
+        ids, mask = (inputs[name].to(self.model.device) for name in ("input_ids", "attention_mask"))
+        config = GenerationConfig(
+            max_new_tokens=self.max_new_tokens,
+            do_sample=sample,
+            eos_token_id=self.end,
+            pad_token_id=self.tokenizer.pad_token_id,
+            **({"temperature": 1.0, "top_k": 0, "top_p": 1.0} if sample else {}),
+        )
+        known: dict[str, Any] = {}
+        if samples > 1:  # what the model has computed of a prompt serves all its samples
+            name = "cache" if "cache" in signature(self.model.forward).parameters else "past_key_values"
+            known[name] = DynamicCache(config=self.model.config)
+            positions = (mask.cumsum(1) - 1).clamp(min=0)[:, :-1]
+            self.model(ids[:, :-1], mask[:, :-1], positions, logits_to_keep=1, **known)
+            known[name].batch_repeat_interleave(samples)
+        ids, mask = ids.repeat_interleave(samples, 0), mask.repeat_interleave(samples, 0)
+        out = self.model.generate(ids, attention_mask=mask, generation_config=config, **known)
+        rows = out[:, ids.shape[1] :].tolist()
+        return [row[: row.index(self.end) + 1] if self.end in row else row for row in rows]
