@@ -20,6 +20,7 @@ TRAINERS = {
     "ppo": "memgym.baselines.run_ppo:run_ppo",
     "sequence": "memgym.baselines.run_sequence:run_sequence",
     "manager": "memgym.baselines.manager.run:run_manager",
+    "team": "memgym.baselines.manager.team:run_team",
 }
 SCHEMA = "memgym-run/1"
 UNDER_WAY = ".checkpoint"  # after a run's name: what it goes on from, in files with endings of their own

@@ -324,7 +324,7 @@ def test_a_remembered_continuation_is_what_playing_on_gives(manager: MemoryManag
     for (i, t, bank), outcome in zip(starts[::3], together[::3], strict=True):
         for turn in dialogues[i].turns[t:]:
             bank = source.after(bank, manager.decide([bank.shown(turn)])[0].op)
-        assert source.score(dialogues[i], bank) == outcome
+        assert source.scores([(dialogues[i], bank)]) == [outcome]
 
 
 def test_a_reply_that_cannot_be_read_earns_nothing(manager: MemoryManager, source: Source) -> None:

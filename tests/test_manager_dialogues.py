@@ -43,7 +43,7 @@ def test_a_bank_scores_as_in_the_environment(source: Source) -> None:
             _, _, done, _, info = env.step(as_action([op]))
             right += [info["is_correct"]] if "is_correct" in info else []
         assert done
-        assert right == source.right(dialogue, bank)
+        assert [right] == source.right([(dialogue, bank)])
         assert [(entry.id, entry.text) for entry in env.bank.get_all()] == list(bank.entries)
 
 
@@ -66,7 +66,7 @@ def test_made_up_words_change_no_truth() -> None:
             bank = source.after(bank, right_operation(turn, bank))
         told = {value for _, value in other.facts}
         assert all(any(value in text for value in told) for _, text in bank.entries)
-        right += source.right(other, bank)
+        right += source.right([(other, bank)])[0]
     assert sum(right) / len(right) > 0.9  # the reader finds what the questions ask for
 
 

@@ -8,16 +8,26 @@ Training (`memgym.baselines.manager.answers`) and playing (`MemoryAnswerer.reade
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from memgym.agents.llm.chat import ChatModel
-from memgym.readers import Reader
+from memgym.envs.text import READER_K
+from memgym.memory.ops import MemoryOp
+from memgym.memory.policy import MemoryPolicy, MemoryView, Message, ReadResult, Search
 from memgym.readers.extractive import extractive_reader
 from memgym.stream import UNKNOWN
 
-__all__ = ["ANSWER_INSTRUCTION", "Answer", "Consulted", "MemoryAnswerer", "consult", "read_answer"]
+__all__ = [
+    "ANSWER_INSTRUCTION",
+    "Answer",
+    "AnsweringPolicy",
+    "Consulted",
+    "MemoryAnswerer",
+    "consult",
+    "read_answer",
+]
 
 ANSWER_INSTRUCTION = """\
 Answer the question from the memory alone. Between <|data|> and <|/data|> stand, as JSON, the question and what was \
@@ -133,15 +143,28 @@ class MemoryAnswerer(ChatModel):
         written = self.generate(self.prompts(some))
         return [self.read(replies[0], one) for replies, one in zip(written, some, strict=True)]
 
-    def reader(self) -> Reader:
-        """The model as a reader of text tasks; choices are not shown to it."""
 
-        def read(question: str, entries: Sequence[Mapping[str, Any]], choices: Sequence[str] = ()) -> str:
-            consulted = consult(question, [(str(i), entry["text"]) for i, entry in enumerate(entries)])
-            (answer,) = self.answer([consulted])
-            return answer.said(consulted)
+class AnsweringPolicy(MemoryPolicy):
+    """Answers by a language model, from a memory that somebody else manages.
 
-        return read
+    Args:
+        answerer: who answers; choices are not shown to it.
+        manager: who manages the memory; None where it is somebody in another seat.
+    """
+
+    def __init__(self, answerer: MemoryAnswerer, manager: MemoryPolicy | None = None) -> None:
+        self.answerer, self.manager = answerer, manager
+
+    def write(self, message: Message, view: MemoryView) -> list[MemoryOp]:
+        """What the manager does."""
+        return [] if self.manager is None else self.manager.write(message, view)
+
+    def read(self, question: Message, search: Search) -> ReadResult:
+        """What the model answers from what is found for the question."""
+        hits = search(question.text, READER_K)
+        consulted = consult(question.text, [(hit["id"], hit["text"]) for hit in hits])
+        (answer,) = self.answerer.answer([consulted])
+        return ReadResult(hits, answer.said(consulted))
 
 
 def _data(consulted: Consulted) -> dict[str, Any]:

@@ -6,7 +6,7 @@ are those of the environment (`memgym.memory.MemoryEngine`), and the score of a 
 give (`tests/test_manager.py` compares them).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -20,9 +20,11 @@ from memgym.stream import Question
 
 __all__ = [
     "SITUATIONS",
+    "Answers",
     "Asked",
     "Bank",
     "Dialogue",
+    "Found",
     "Source",
     "Turn",
     "operation_in_sight",
@@ -90,12 +92,22 @@ class Bank(NamedTuple):
         return show(turn.speaker, turn.said, self.entries)
 
 
+Found = tuple[tuple[str, str], ...]
+"""(id, text) of entries, best first."""
+
+Answers = Callable[[Sequence[tuple[str, Found]]], list[str]]
+"""Some questions, each with what is found for it -> the answers."""
+
+
 class Source:
     """Dialogues of an environment and what becomes of a bank in it.
 
     Args:
         env: id and arguments of a text task whose `oracle_state` has a gold bank, with a reader, that asks only
             after its last turn.
+
+    Attributes:
+        answers: who answers; the environment's reader until somebody else is put in its place.
 
     Raises:
         ValueError: no reader, or a question before the last turn.
@@ -109,6 +121,7 @@ class Source:
         self.budget = self.env.memory_budget
         self._engines: dict[int, tuple[Any, MemoryEngine]] = {}  # of banks that were reached last
         self._read = make_reader(arguments["reader"])
+        self.answers: Answers = self._by_reader
 
     def dialogue(self, seed: int, episode: int) -> Dialogue:
         """One episode as data."""
@@ -156,25 +169,42 @@ class Source:
             engine.apply(op)
         return engine
 
-    def found(self, bank: Bank, question: str) -> tuple[tuple[str, str], ...]:
-        """(id, text) of the entries that the environment finds for a question, best first."""
-        return tuple((hit.entry.id, hit.entry.text) for hit in self._engine(bank).search(question, READER_K))
+    def found(self, dialogue: Dialogue, bank: Bank) -> list[Found]:
+        """For each question, (id, text) of the entries that the environment finds for it, best first."""
+        engine = self._engine(bank)
+        return [
+            tuple((hit.entry.id, hit.entry.text) for hit in engine.search(asked.text, READER_K))
+            for asked in dialogue.asked
+        ]
 
-    def right(self, dialogue: Dialogue, bank: Bank) -> list[bool]:
-        """For each question, whether the reader answers it right from the bank."""
-        right = []
-        for asked in dialogue.asked:
-            entries = [{"text": text, "attrs": ""} for _, text in self.found(bank, asked.text)]
-            right.append(asked.is_answered_by(self._read(asked.text, entries, ())))
-        return right
+    def right(
+        self, some: Sequence[tuple[Dialogue, Bank]], answers: Answers | None = None
+    ) -> list[list[bool]]:
+        """For each dialogue with a bank, and each question of it, whether it is answered right from the bank.
 
-    def score(self, dialogue: Dialogue, bank: Bank) -> float:
-        """The share of questions that are answered right from the bank."""
-        right = self.right(dialogue, bank)
-        return sum(right) / len(right)
+        Args:
+            some: what is asked of which bank.
+            answers: who answers; by default `answers` of this source.
+        """
+        asked = [one for dialogue, _ in some for one in dialogue.asked]
+        found = [entries for dialogue, bank in some for entries in self.found(dialogue, bank)]
+        texts = [one.text for one in asked]
+        said = (answers or self.answers)(list(zip(texts, found, strict=True)))
+        right = iter([one.is_answered_by(answer) for one, answer in zip(asked, said, strict=True)])
+        return [[next(right) for _ in dialogue.asked] for dialogue, _ in some]
+
+    def scores(self, some: Sequence[tuple[Dialogue, Bank]]) -> list[float]:
+        """For each dialogue with a bank, the share of questions that are answered right from it."""
+        return [sum(right) / len(right) for right in self.right(some)]
+
+    def _by_reader(self, some: Sequence[tuple[str, Found]]) -> list[str]:
+        return [
+            self._read(question, [{"text": text, "attrs": ""} for _, text in entries], ())
+            for question, entries in some
+        ]
 
     def is_solvable(self, dialogue: Dialogue) -> bool:
-        """Whether right operations on what a manager is shown lead to right answers.
+        """Whether right operations on what a manager is shown lead to right answers of the reader.
 
         They may not: a reader knows little English, so that who drives a Volvo has one as car is beyond it; and "I
         changed my car" shows no entry about what somebody drives. There the outcome teaches not to keep facts.
@@ -182,7 +212,7 @@ class Source:
         bank = Bank()
         for turn in dialogue.turns:
             bank = self.after(bank, operation_in_sight(turn, bank))
-        return all(self.right(dialogue, bank))
+        return all(self.right([(dialogue, bank)], self._by_reader)[0])
 
 
 def right_operation(turn: Turn, bank: Bank) -> MemoryOp:

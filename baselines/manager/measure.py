@@ -12,7 +12,7 @@ from memgym.baselines.manager.dialogues import SITUATIONS, Bank, Dialogue, Sourc
 from memgym.memory import MemoryOp
 from memgym.memory.policy import MemoryView, Message
 
-__all__ = ["BASELINES", "Measured", "measure", "measure_baselines", "measure_manager"]
+__all__ = ["BASELINES", "Measured", "measure", "measure_baselines", "measure_manager", "rounded"]
 
 REPEATED = "repeated fact"
 Decide = Callable[[Sequence[tuple[Turn, Bank]]], list[Decision]]
@@ -50,13 +50,14 @@ class Measured:
 
     def to_dict(self) -> dict[str, Any]:
         """Rounded to four digits, for JSON."""
+        return rounded(vars(self))
 
-        def short(value: Any) -> Any:
-            if isinstance(value, dict):
-                return {name: short(part) for name, part in value.items()}
-            return round(value, 4)
 
-        return {name: short(value) for name, value in vars(self).items()}
+def rounded(value: Any) -> Any:
+    """A number, or all in a dict, to four digits."""
+    if isinstance(value, dict):
+        return {name: rounded(part) for name, part in value.items()}
+    return round(value, 4)
 
 
 def measure(source: Source, dialogues: Sequence[Dialogue], decide: Decide, *, table: bool = True) -> Measured:
@@ -79,8 +80,8 @@ def measure(source: Source, dialogues: Sequence[Dialogue], decide: Decide, *, ta
             malformed += bool(decision.malformed)
     by_type: dict[str, list[bool]] = defaultdict(list)
     complete = 0
-    for dialogue, bank in zip(dialogues, banks, strict=True):
-        right = source.right(dialogue, bank)
+    judged = source.right(list(zip(dialogues, banks, strict=True)))
+    for dialogue, right in zip(dialogues, judged, strict=True):
         complete += all(right)
         for asked, is_right in zip(dialogue.asked, right, strict=True):
             by_type[asked.type].append(is_right)
@@ -122,9 +123,8 @@ def measure_baselines(source: Source, dialogues: Sequence[Dialogue]) -> dict[str
         ).accuracy
         for name, op in BASELINES.items()
     }
-    right = [
-        one for dialogue in dialogues for one in source.right(dialogue, _kept_by_rules(source, dialogue))
-    ]
+    kept = [(dialogue, _kept_by_rules(source, dialogue)) for dialogue in dialogues]
+    right = [one for some in source.right(kept) for one in some]
     found["rules"] = sum(right) / len(right)
     return {name: round(score, 4) for name, score in found.items()}
 

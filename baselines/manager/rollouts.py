@@ -76,10 +76,10 @@ class Continuations:
                 todo[t][i, t, bank.key] = bank
         after: dict[Any, Any] = {}  # a bank at one turn -> the one at the next
         for t in range(last + 1):
-            over = {key for key in todo[t] if t == len(self.dialogues[key[0]].turns)}
-            for key in over:
-                self._known[key] = self.source.score(self.dialogues[key[0]], todo[t][key])
-            going = [key for key in todo[t] if key not in over]
+            over = [key for key in todo[t] if t == len(self.dialogues[key[0]].turns)]
+            scores = self.source.scores([(self.dialogues[key[0]], todo[t][key]) for key in over])
+            self._known.update(zip(over, scores, strict=True))
+            going = [key for key in todo[t] if t < len(self.dialogues[key[0]].turns)]
             shown = [todo[t][key].shown(self.dialogues[key[0]].turns[t]) for key in going]
             new = [moment for moment in dict.fromkeys(shown) if moment not in self._decided]
             self._decided.update(zip(new, self.manager.decide(new), strict=True))
@@ -135,7 +135,7 @@ def play(
             is_astray = explored and rng.random() < ASTRAY
             chosen = samples + rng.integer(0, explored - 1) if is_astray else 0
             banks[i] = source.after(banks[i], decisions[chosen].op)
-    outcomes = [source.score(dialogue, bank) for dialogue, bank in zip(dialogues, banks, strict=True)]
+    outcomes = source.scores(list(zip(dialogues, banks, strict=True)))
     return [
         Sample(row, 0.0 if malformed else outcomes[i], group, bank, i, t, malformed)
         for row, group, bank, i, t, malformed in found

@@ -21,7 +21,7 @@ from memgym.baselines.recipe import RecipeInvalid, Run
 from memgym.core.evaluate import versions
 from memgym.memory import MemoryOp
 
-__all__ = ["TEST_SEED", "make_manager", "run_manager", "train_manager"]
+__all__ = ["TEST_SEED", "make_manager", "run_manager", "teach_manager", "train_manager"]
 
 TEST_SEED = 2_000_000  # training has the run's own
 
@@ -51,7 +51,7 @@ def train_manager(
     checkpoint: Path | None = None,
     curves: Path | None = None,
 ) -> tuple[MemoryManager, Record]:
-    """Make a manager and let it learn (`train_model`).
+    """Make a manager and let it learn.
 
     Args:
         plan: how.
@@ -63,22 +63,48 @@ def train_manager(
     Returns:
         The manager, and what its rollouts came to.
     """
-    source, manager = Source(env), make_manager(plan, seed)
+    manager = make_manager(plan, seed)
+    return manager, teach_manager(manager, plan, Source(env), env, seed, checkpoint=checkpoint, curves=curves)
+
+
+def teach_manager(
+    manager: MemoryManager,
+    plan: Plan,
+    source: Source,
+    env: Mapping[str, Any],
+    seed: int,
+    *,
+    first: int = 0,
+    checkpoint: Path | None = None,
+    curves: Path | None = None,
+) -> Record:
+    """Let a manager learn from what `source` and who answers there make of its banks (`train_model`).
+
+    Args:
+        manager: who learns.
+        plan: how.
+        source: of the dialogues.
+        env: what that was made of.
+        seed: of the dialogues and the sampling.
+        first: number of the first rollout; no other training with the same seed has the same.
+        checkpoint: common beginning of the names of its files.
+        curves: folder for TensorBoard.
+    """
 
     def demonstrated(of_oracle: bool) -> list[Row]:
         teacher = Teacher(random=0.0, oracle=1.0) if of_oracle else Teacher(oracle=plan.oracle)
         return demonstrations(manager, source, teacher, plan.demonstrations, seed)
 
+    sample = _sampler(plan, source, manager, seed, first)
     settings = {"env": dict(env), "plan": vars(plan)}
-    sample = _sampler(plan, source, manager, seed)
-    return manager, train_model(manager, plan, demonstrated, sample, seed, settings, checkpoint, curves)
+    return train_model(manager, plan, demonstrated, sample, seed, settings, checkpoint, curves)
 
 
-def _sampler(plan: Plan, source: Source, manager: MemoryManager, seed: int) -> Sampler:
+def _sampler(plan: Plan, source: Source, manager: MemoryManager, seed: int, first: int) -> Sampler:
     def sample(number: int) -> list[Sample]:
-        first = LEARNING + number * plan.episodes
-        dialogues = [draw_dialogue(source, seed, first + i) for i in range(plan.episodes)]
-        drawn = (seed << 20) + number
+        episode = LEARNING + (first + number) * plan.episodes
+        dialogues = [draw_dialogue(source, seed, episode + i) for i in range(plan.episodes)]
+        drawn = (seed << 20) + first + number
         if plan.credit == "local":
             return sample_local(manager, source, dialogues, plan.group_size, drawn)
         if plan.credit == "trajectory":

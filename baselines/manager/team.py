@@ -1,0 +1,254 @@
+"""A manager and an answerer learn from each other: whoever does not learn stays as it is meanwhile.
+
+Memory-R1 (Yan et al. 2025, arXiv 2508.19828) trains its manager with a frozen answerer, then the answerer on banks of
+the trained manager. Here they take turns, the answerer first: who cannot read tells a manager nothing. Both see
+nothing but whether answers are right. It is the game of `memgym.multiagent.memory_team_v0`, with its episodes held as
+data: `tests/test_manager_team.py` lets the two play there.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from memgym.agents.llm.answerer import Answer, MemoryAnswerer, consult
+from memgym.agents.llm.manager import MemoryManager
+from memgym.baselines.manager.answers import (
+    Banks,
+    answer_demonstrations,
+    banks_by,
+    cases_of,
+    everything_added,
+    measure_answerer,
+    measure_choosers,
+    sample_answers,
+)
+from memgym.baselines.manager.dialogues import Answers, Found, Source
+from memgym.baselines.manager.measure import measure_manager
+from memgym.baselines.manager.models import TINY_FRAME, make_chat
+from memgym.baselines.manager.network import Row
+from memgym.baselines.manager.rollouts import Sample
+from memgym.baselines.manager.run import TEST_SEED, make_manager, teach_manager
+from memgym.baselines.manager.training import LEARNING, Plan, Record, train_model
+from memgym.baselines.manager.warm_up import draw_dialogue
+from memgym.baselines.recipe import RecipeInvalid, Run
+from memgym.core.arguments import check_choice, check_integer
+from memgym.core.evaluate import versions
+
+__all__ = ["LEARNS", "TeamPlan", "answered_by", "make_answerer", "run_team", "train_team"]
+
+LEARNS = ("nobody", "answerer", "manager", "both")
+ROLES = ("answerer", "manager")
+
+TINY_INSTRUCTION = "Name the memories."
+FRAME = ('{"question": "', "Memories: ", "none", ", ", *TINY_FRAME, TINY_INSTRUCTION)  # a token each
+NAMED = 4  # most memories that a tiny model names
+
+
+@dataclass(frozen=True)
+class TeamPlan:
+    """A recipe's ``train`` table for this trainer.
+
+    Args:
+        learns: "answerer", "manager", "both" by turns, or "nobody". Who does not learn is no model: such a manager
+            adds everything, such an answerer reads whatever is found.
+        rounds: turns of each who learns.
+        answerer: arguments of `Plan` for the answerer; rollouts are those of one round.
+        manager: the same for the manager.
+
+    Raises:
+        ValueError: an argument outside its range.
+    """
+
+    learns: str
+    rounds: int = 2
+    answerer: Mapping[str, Any] = field(default_factory=dict)
+    manager: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_choice("learns", self.learns, LEARNS)
+        check_integer("rounds", self.rounds, 1, 1 << 10)
+        for role in ROLES:
+            check_choice(f"credit of the {role}", self.plan(role).credit, ("local", "ppo"))
+
+    def plan(self, role: str) -> Plan:
+        """How a role learns."""
+        return Plan(**{"credit": "local", **getattr(self, role)})
+
+    def has(self, role: str) -> bool:
+        """Whether a role learns, and so is a model."""
+        return self.learns in (role, "both")
+
+
+@dataclass
+class Team:
+    """Who manages and who answers; None for who is no model."""
+
+    manager: MemoryManager | None = None
+    answerer: MemoryAnswerer | None = None
+
+    def banks(self, source: Source) -> Banks:
+        """Banks by the manager."""
+        return everything_added(source) if self.manager is None else banks_by(self.manager, source)
+
+    @property
+    def answers(self) -> Answers:
+        """Answers by the answerer."""
+        return _all_read if self.answerer is None else answered_by(self.answerer)
+
+
+def _all_read(some: Sequence[tuple[str, Found]]) -> list[str]:
+    """What a reader makes of everything that a model would be shown."""
+    shown = [consult(question, found) for question, found in some]
+    return [Answer(tuple(id for id, _ in one.memory)).said(one) for one in shown]
+
+
+def answered_by(answerer: MemoryAnswerer) -> Answers:
+    """A language model that answers, greedily; the same prompt is asked once."""
+
+    def answers(some: Sequence[tuple[str, Found]]) -> list[str]:
+        shown = [consult(question, found) for question, found in some]
+        distinct = list(dict.fromkeys(shown))
+        known = dict(zip(distinct, answerer.answer(distinct), strict=True))
+        return [known[one].said(one) for one in shown]
+
+    return answers
+
+
+def make_answerer(plan: Plan, seed: int) -> MemoryAnswerer:
+    """An answerer that has learned nothing yet, or what its model brings along."""
+    answerer = make_chat(MemoryAnswerer, plan, seed, FRAME, TINY_INSTRUCTION)
+    if plan.model == "tiny":  # it names memories alone: a longer reply is none
+        names = ", ".join(str(number) for number in range(1, NAMED + 1))
+        answerer.max_new_tokens = len(answerer.ids(f"Memories: {names}"))
+    return answerer
+
+
+def train_team(
+    plan: TeamPlan, env: Mapping[str, Any], seed: int, checkpoint: Path | None = None
+) -> tuple[Team, dict[str, list[Record]]]:
+    """Let the roles that learn take turns; with a checkpoint, from where an interrupted run stopped.
+
+    Args:
+        plan: how.
+        env: id and arguments of the environment, see `Source`.
+        seed: of the models, the dialogues and the sampling.
+        checkpoint: common beginning of the names of its files.
+
+    Returns:
+        The team, and for each role what the rollouts of its rounds came to.
+    """
+    source, team = Source(env), Team()
+    records: dict[str, list[Record]] = {}
+    for number in range(plan.rounds):
+        for role in filter(plan.has, ROLES):
+            file = None if checkpoint is None else checkpoint.with_name(f"{checkpoint.name}.{role}{number}")
+            how, first = plan.plan(role), number * plan.plan(role).rollouts
+            if number:
+                how = replace(how, warm_up_updates=0)
+            if role == "manager":
+                team.manager = team.manager or make_manager(how, seed)
+                source.answers = team.answers
+                record = teach_manager(team.manager, how, source, env, seed, first=first, checkpoint=file)
+            else:
+                team.answerer = team.answerer or make_answerer(how, seed)
+                record = _teach_answerer(
+                    team.answerer, how, source, team.banks(source), env, seed, first, file
+                )
+            records.setdefault(role, []).append(record)
+    return team, records
+
+
+def _teach_answerer(
+    answerer: MemoryAnswerer,
+    plan: Plan,
+    source: Source,
+    banks: Banks,
+    env: Mapping[str, Any],
+    seed: int,
+    first: int,
+    checkpoint: Path | None,
+) -> Record:
+    """Let an answerer learn from banks of a manager."""
+
+    def demonstrated(of_oracle: bool) -> list[Row]:
+        dialogues = [draw_dialogue(source, seed, episode) for episode in range(plan.demonstrations)]
+        cases = cases_of(source, dialogues, banks)
+        return answer_demonstrations(answerer, cases, seed, of_oracle=of_oracle)
+
+    def sample(number: int) -> list[Sample]:
+        episode = LEARNING + (first + number) * plan.episodes
+        dialogues = [draw_dialogue(source, seed, episode + i) for i in range(plan.episodes)]
+        cases = cases_of(source, dialogues, banks)
+        return sample_answers(answerer, cases, plan.group_size, (seed << 20) + first + number)
+
+    settings = {"env": dict(env), "plan": vars(plan)}
+    return train_model(answerer, plan, demonstrated, sample, seed, settings, checkpoint)
+
+
+def run_team(run: Run, checkpoint: Path) -> dict[str, Any]:
+    """Train and evaluate.
+
+    ``train`` holds the arguments of `TeamPlan`. Evaluations are greedy, of ``episodes`` dialogues that no training
+    sees.
+
+    Args:
+        run: what to do.
+        checkpoint: a name for the files that an interrupted run goes on from.
+
+    Returns:
+        Results by evaluation, each with what the manager did (`Measured`), what the answerer did on its banks
+        (`Answered`) and what choosers without a model score there; learning curves, CPU seconds of training (None
+        where it was interrupted), parameters, dialogues that were played to learn, versions.
+
+    Raises:
+        RecipeInvalid: an argument that the trainer, the models or the environment does not take.
+    """
+    torch.set_num_threads(1)
+    begun = any(checkpoint.parent.glob(f"{checkpoint.name}*"))
+    since = time.process_time()
+    try:
+        plan = TeamPlan(**run.train)
+        team, records = train_team(plan, run.env, run.seed, checkpoint)
+        seconds = time.process_time() - since
+        found = [_evaluate(env, run.episodes, team) for env in run.evaluations]
+    except (KeyError, TypeError, ValueError) as error:
+        raise RecipeInvalid(f"run {run.name}: {error}") from error
+    models = [chat.model for chat in (team.manager, team.answerer) if chat is not None]
+    steps = {role: plan.plan(role).rollouts * plan.plan(role).episodes for role in records}
+    return {
+        "results": [
+            {"env": env, "score": one["accuracy"]} for env, one in zip(run.evaluations, found, strict=True)
+        ],
+        "measured": found,
+        "curve": {
+            f"{role} {number}": record.curve()
+            for role, some in records.items()
+            for number, record in enumerate(some, 1)
+        },
+        "cpu_seconds": None if begun else round(seconds, 1),
+        "params": sum(weights.numel() for model in models for weights in model.parameters()),
+        "state_nbytes": 0,  # all that it remembers is in the bank
+        "env_steps": sum(steps[role] * len(some) for role, some in records.items()),
+        "versions": {**versions(), "torch": torch.__version__, "transformers": transformers.__version__},
+    }
+
+
+def _evaluate(env: dict[str, Any], episodes: int, team: Team) -> dict[str, Any]:
+    """What the team does in an environment."""
+    source = Source(env)
+    source.answers = team.answers
+    dialogues = [source.dialogue(TEST_SEED, episode) for episode in range(episodes)]
+    banks = team.banks(source)(dialogues)
+    right = [one for some in source.right(list(zip(dialogues, banks, strict=True))) for one in some]
+    cases = cases_of(source, dialogues, lambda _: banks)
+    found: dict[str, Any] = {"accuracy": round(sum(right) / len(right), 4)}
+    if team.manager is not None:
+        found["manager"] = measure_manager(source, dialogues, team.manager).to_dict()
+    if team.answerer is not None:
+        found["answerer"] = measure_answerer(cases, team.answerer).to_dict()
+    return {**found, "choosers": measure_choosers(cases)}
