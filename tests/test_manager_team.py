@@ -271,9 +271,9 @@ def test_an_interrupted_team_goes_on_bit_for_bit(
         train_team(SMALL, ENV, 0, tmp_path / "run")
     monkeypatch.setattr(training.GRPOLoss, "__call__", original)
     again, _ = train_team(SMALL, ENV, 0, tmp_path / "run")
-    for one, other in ((team.manager, again.manager), (team.answerer, again.answerer)):
-        weights = other.model.state_dict()
-        assert all(torch.equal(tensor, weights[name]) for name, tensor in one.model.state_dict().items())
+    for role in ("manager", "answerer"):
+        one, other = (getattr(each, role).model.state_dict() for each in (team, again))
+        assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
 
 
 @pytest.mark.parametrize(
@@ -318,7 +318,7 @@ def test_an_answerer_learns_from_the_outcome_what_matters(
         return [replace(sample, outcome=outcome) for sample, outcome in zip(samples, outcomes, strict=True)]
 
     monkeypatch.setattr(team_module, "sample_answers", shuffled)
-    plan = TeamPlan("answerer", rounds=1, answerer={"rollouts": 60, "width": 32, "layers": 2})
+    plan = TeamPlan("answerer", rounds=1, answerer={"rollouts": 70, "layers": 2})
     env = {**ENV, "memory_budget": 4096}
     team, _ = train_team(plan, env, 0)
     source = Source(env)
