@@ -58,7 +58,7 @@ def make_agent(name: str, **config: Any) -> Any:
     """Build an agent by registered name or ``"module:attr"``; `config` goes to its constructor.
 
     A file that `MemoryPPO` saved is an agent as well, by its name, ``"runs/lstm.safetensors"``, and so is the card
-    of a memory manager, ``"models/manager/manager.json"``.
+    of a memory manager or of a team, ``"models/manager/manager.json"`` or ``"models/team/team.json"``.
 
     Raises:
         UnknownName: no such agent; the message suggests near matches.
@@ -76,6 +76,8 @@ def maker_of(name: str) -> tuple[str, dict[str, Any]]:
     path = Path(name)
     if path.name == "manager.json":
         return "memgym.agents.llm.saved:saved_manager", {"folder": str(path.parent)}
+    if path.name == "team.json":
+        return "memgym.agents.llm.saved:saved_team", {"folder": str(path.parent)}
     return name, {}
 
 

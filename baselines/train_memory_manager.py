@@ -19,7 +19,7 @@ import torch
 import transformers
 
 from memgym.agents.llm.forms import FORMS
-from memgym.agents.llm.saved import CARD, save_manager
+from memgym.agents.llm.saved import CARD, save_model
 from memgym.baselines.manager.dialogues import Source
 from memgym.baselines.manager.measure import measure_manager
 from memgym.baselines.manager.run import TEST_SEED, train_manager
@@ -64,7 +64,7 @@ def train(
         "measured": measure_manager(source, dialogues, manager).to_dict(),
         "versions": {**versions(), "torch": torch.__version__, "transformers": transformers.__version__},
     }
-    save_manager(out, manager, "" if plan.model == "tiny" else plan.model, extra)
+    save_model(out, manager, "" if plan.model == "tiny" else plan.model, extra)
     for file in checkpoint.parent.glob(f"{checkpoint.name}*"):
         file.unlink()
     return extra

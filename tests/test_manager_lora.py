@@ -14,7 +14,7 @@ pytest.importorskip("peft", reason="needs peft: pip install 'memgym[train]'")
 from memgym.agents import make_agent  # noqa: E402
 from memgym.agents.llm.lora import base_weights, trained_weights  # noqa: E402
 from memgym.agents.llm.manager import ManagerPolicy, MemoryManager, Shown, read_operation  # noqa: E402
-from memgym.agents.llm.saved import save_manager, saved_manager  # noqa: E402
+from memgym.agents.llm.saved import save_model, saved_manager  # noqa: E402
 from memgym.agents.weights_io import WeightsInvalid  # noqa: E402
 from memgym.baselines.manager import models, training  # noqa: E402
 from memgym.baselines.manager.run import make_manager, train_manager  # noqa: E402
@@ -100,7 +100,7 @@ def test_a_saved_adapter_plays_as_it_was_trained(
         untrained = make_manager(Plan(**{**vars(SMALL), "lora": 0}), 3)
         untrained.model.save_pretrained(base)
         untrained.tokenizer.save_pretrained(base)
-    save_manager(tmp_path / "kept", manager, base, {})
+    save_model(tmp_path / "kept", manager, base, {})
     names = {str(file.relative_to(tmp_path / "kept")) for file in (tmp_path / "kept").rglob("*.*")}
     assert {"manager.json", "adapter/adapter_model.safetensors", "adapter/adapter_config.json"} <= names
     assert ("model/model.safetensors" in names) is not named
@@ -130,7 +130,7 @@ def test_what_is_no_card_is_refused(card: str, tmp_path: Path) -> None:
     with pytest.raises(WeightsInvalid, match=r"no manager\.json"):
         saved_manager(str(tmp_path))
     (tmp_path / "manager.json").write_text(card)
-    with pytest.raises(WeightsInvalid, match="no card of a manager"):
+    with pytest.raises(WeightsInvalid, match="no card of a model"):
         saved_manager(str(tmp_path))
 
 
@@ -282,7 +282,7 @@ def test_a_saved_manager_is_evaluated_by_the_name_of_its_card(
     runner = pytest.importorskip("typer.testing").CliRunner()
     from memgym.cli.main import app
 
-    save_manager(tmp_path / "kept", trained[0], "", {})
+    save_model(tmp_path / "kept", trained[0], "", {})
     card, out = str(tmp_path / "kept" / "manager.json"), str(tmp_path / "results")
     assert make_agent(card).card == saved_manager(str(tmp_path / "kept")).card
     monkeypatch.setenv("MEMGYM_DATA", str(tmp_path))  # without the real conversations, which take longer

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch", reason="needs torch: pip install 'memgym[agents]'")
 pytest.importorskip("transformers", reason="needs transformers: pip install 'memgym[llm]'")
 
+from memgym.agents import make_agent  # noqa: E402
 from memgym.agents.llm.answerer import (  # noqa: E402
     Answer,
     AnsweringPolicy,
@@ -22,8 +23,10 @@ from memgym.agents.llm.answerer import (  # noqa: E402
     consult,
     read_answer,
 )
-from memgym.agents.llm.manager import manager_agent  # noqa: E402
+from memgym.agents.llm.manager import ManagerPolicy, manager_agent  # noqa: E402
+from memgym.agents.llm.saved import save_team, saved_team  # noqa: E402
 from memgym.agents.policy_agent import PolicyAgent  # noqa: E402
+from memgym.agents.weights_io import WeightsInvalid  # noqa: E402
 from memgym.baselines.manager import models, training  # noqa: E402
 from memgym.baselines.manager.answers import (  # noqa: E402
     Case,
@@ -38,6 +41,7 @@ from memgym.baselines.manager.answers import (  # noqa: E402
 )
 from memgym.baselines.manager.dialogues import Source  # noqa: E402
 from memgym.baselines.manager.team import (  # noqa: E402
+    ROLES,
     TeamPlan,
     answered_by,
     make_answerer,
@@ -50,6 +54,7 @@ from memgym.baselines.tiny_model import TinyPlan  # noqa: E402
 from memgym.core.agent import AgentCard  # noqa: E402
 from memgym.envs.text import Phase  # noqa: E402
 from memgym.memory import as_action  # noqa: E402
+from memgym.memory.policy import MemoryView, Message  # noqa: E402
 from memgym.stream import UNKNOWN  # noqa: E402
 
 ENV = load_recipe("memory_team").env
@@ -296,6 +301,58 @@ def test_a_run_tells_what_came_of_it(tmp_path: Path) -> None:
     assert len(result["results"]) == 2
     assert set(result["curve"]) == {"manager 1", "answerer 1"}
     assert {"accuracy", "manager", "answerer", "choosers"} == set(result["measured"][0])
+
+
+def test_a_saved_team_plays_as_it_was_trained(team: Any, source: Source, tmp_path: Path) -> None:
+    save_team(tmp_path / "team", team.manager, team.answerer, "", {"seed": 0})
+    agent = make_agent(str(tmp_path / "team" / "team.json"))
+    policy = agent.make_policy()
+    assert isinstance(policy, AnsweringPolicy)
+    dialogues = [source.dialogue(7, episode) for episode in range(3)]
+    cases = cases_of(source, dialogues, banks_by(team.manager, source))
+    assert policy.answerer.answer([case.consulted for case in cases]) == team.answerer.answer(
+        [case.consulted for case in cases]
+    )
+    said = policy.write(Message("I live in Oslo.", "Maya"), MemoryView((), 1000))
+    assert said == ManagerPolicy(team.manager).write(Message("I live in Oslo.", "Maya"), MemoryView((), 1000))
+    assert agent.card.parameters == sum(
+        weights.numel() for chat in (team.manager, team.answerer) for weights in chat.model.parameters()
+    )
+    assert {file.name for file in agent.files} == {
+        "team.json",
+        "manager.json",
+        "answerer.json",
+        "model.safetensors",
+    }
+
+
+@pytest.mark.parametrize("card", ["", "[]", '{"format": 1}', "[" * 100_000])
+def test_what_is_no_team_is_refused(card: str, tmp_path: Path) -> None:
+    with pytest.raises(WeightsInvalid, match=r"no team\.json"):
+        saved_team(str(tmp_path))
+    (tmp_path / "team.json").write_text(card)
+    with pytest.raises(WeightsInvalid, match="no card of a"):
+        saved_team(str(tmp_path))
+    (tmp_path / "team.json").write_text('{"format": "memgym-team-1"}')
+    with pytest.raises(WeightsInvalid, match=r"no manager\.json"):
+        saved_team(str(tmp_path))
+
+
+@pytest.mark.slow
+def test_the_script_trains_saves_and_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from memgym.baselines import train_memory_team as script
+
+    small = replace(load_recipe("memory_team"), train={"rounds": 1, **{r: getattr(SMALL, r) for r in ROLES}})
+    monkeypatch.setattr(script, "load_recipe", lambda name: small)
+    given = ["--out", str(tmp_path / "team"), "--seed", "2", "--episodes", "2"]
+    script.main(given)
+    card = json.loads((tmp_path / "team" / "team.json").read_text())
+    assert card["extra"]["seed"] == 2
+    assert 0 <= card["extra"]["measured"]["accuracy"] <= 1
+    assert not list(tmp_path.glob("**/*.checkpoint*"))
+    assert saved_team(str(tmp_path / "team")).card.parameters > 0
+    with pytest.raises(SystemExit):
+        script.main(given)  # it is there already
 
 
 @pytest.mark.slow

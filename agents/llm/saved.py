@@ -1,32 +1,57 @@
-"""A memory manager in a folder: its weights or its adapter as Hugging Face's libraries save them, and a card beside.
+"""A memory manager, an answerer or a team of both in a folder, as Hugging Face's libraries save models.
 
 | in the folder | what |
 | --- | --- |
-| `manager.json` | the card: how the manager is asked, and how it was made |
+| `manager.json`, `answerer.json` | the card: how the model is asked, and how it was made |
 | `model/` | weights and tokenizer of the whole model, of which an adapter is trained or not |
 | `adapter/` | what peft saved, where an adapter is trained |
+| `team.json` | the card of a team, with a folder `manager/` and a folder `answerer/` beside it |
 
 A model that has a name of its own, on the hub or as a folder, is not saved once more under an adapter: the card names
 it. Nothing in the folder is a pickle.
 """
 
 import json
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from memgym.agents.llm.answerer import AnsweringPolicy, MemoryAnswerer
+from memgym.agents.llm.chat import ChatModel
 from memgym.agents.llm.lora import base_weights, save_lora
-from memgym.agents.llm.manager import MemoryManager, manager_agent
+from memgym.agents.llm.manager import ManagerPolicy, MemoryManager, manager_agent
 from memgym.agents.policy_agent import PolicyAgent
 from memgym.agents.structured.adapters import adapter_files
 from memgym.agents.weights_io import WeightsInvalid
+from memgym.core.agent import AgentCard
 from memgym.core.lines import write_atomically
 
-__all__ = ["CARD", "grpo_manager", "save_manager", "saved_manager"]
+__all__ = ["CARD", "TEAM_CARD", "grpo_manager", "save_model", "save_team", "saved_manager", "saved_team"]
 
-CARD, MODEL, ADAPTER = "manager.json", "model", "adapter"
-FORMAT = "memgym-manager-1"
-ASKED = {"instruction": str, "form": str, "max_new_tokens": int}
+
+@dataclass(frozen=True)
+class Kind:
+    """What is saved: its class, the name and the format of its card, and the attributes that this tells, by type."""
+
+    chat: type[ChatModel]
+    card: str
+    format: str
+    asked: Mapping[str, type]
+
+
+MANAGER = Kind(
+    MemoryManager,
+    "manager.json",
+    "memgym-manager-1",
+    {"instruction": str, "form": str, "max_new_tokens": int},
+)
+ANSWERER = Kind(
+    MemoryAnswerer, "answerer.json", "memgym-answerer-1", {"instruction": str, "max_new_tokens": int}
+)
+CARD, TEAM_CARD = MANAGER.card, "team.json"
+MODEL, ADAPTER = "model", "adapter"
+TEAM_FORMAT = "memgym-team-1"
 MAX_BYTES = 1 << 20
 SHIPPED = Path(__file__).parents[1] / "weights" / "grpo_manager"
 TURNS = 400 * 16 * 12  # rollouts, dialogues in each, turns in each
@@ -37,7 +62,7 @@ def grpo_manager() -> PolicyAgent:
 
     ``python -m memgym.baselines.train_memory_manager --out agents/weights/grpo_manager --seed 2`` made it.
     """
-    manager, _, files = _loaded(SHIPPED, "cpu")
+    manager, _, files = _loaded(MANAGER, SHIPPED, "cpu")
     agent = manager_agent(manager, {}, files)
     agent.card = replace(
         agent.card,
@@ -49,29 +74,51 @@ def grpo_manager() -> PolicyAgent:
     return agent
 
 
-def save_manager(folder: Path, manager: MemoryManager, base: str, extra: dict[str, Any]) -> None:
-    """Save a manager; the card comes last, so that a folder with one is whole.
+def save_model(folder: Path, chat: ChatModel, base: str, extra: dict[str, Any]) -> None:
+    """Save a manager or an answerer; the card comes last, so that a folder with one is whole.
 
     Args:
         folder: where.
-        manager: who.
+        chat: who.
         base: id or folder of the model that has an adapter; ``""`` for one that has no name.
         extra: what else the card tells, as JSON values.
     """
+    kind = MANAGER if isinstance(chat, MemoryManager) else ANSWERER
     folder.mkdir(parents=True, exist_ok=True)
-    if manager.adapters is None or not base:
-        manager.model.save_pretrained(folder / MODEL, state_dict=base_weights(manager.model))
-        manager.tokenizer.save_pretrained(folder / MODEL)
-    if manager.adapters is not None:
-        save_lora(manager.adapters, folder / ADAPTER)
+    if chat.adapters is None or not base:
+        chat.model.save_pretrained(folder / MODEL, state_dict=base_weights(chat.model))
+        chat.tokenizer.save_pretrained(folder / MODEL)
+    if chat.adapters is not None:
+        save_lora(chat.adapters, folder / ADAPTER)
     card = {
-        "format": FORMAT,
-        **{name: getattr(manager, name) for name in ASKED},
-        "base": base if manager.adapters is not None else "",
-        "has_adapter": manager.adapters is not None,
+        "format": kind.format,
+        **{name: getattr(chat, name) for name in kind.asked},
+        "base": base if chat.adapters is not None else "",
+        "has_adapter": chat.adapters is not None,
         "extra": extra,
     }
-    write_atomically(folder / CARD, (json.dumps(card, indent=2) + "\n").encode())
+    _write_card(folder / kind.card, card)
+
+
+def save_team(
+    folder: Path,
+    manager: MemoryManager,
+    answerer: MemoryAnswerer,
+    base: str,
+    extra: dict[str, Any],
+) -> None:
+    """Save a team; its card comes last.
+
+    Args:
+        folder: where.
+        manager: who manages the memory.
+        answerer: who answers.
+        base: of both, as in `save_model`.
+        extra: what else the card tells, as JSON values.
+    """
+    save_model(folder / "manager", manager, base, {})
+    save_model(folder / "answerer", answerer, base, {})
+    _write_card(folder / TEAM_CARD, {"format": TEAM_FORMAT, "extra": extra})
 
 
 def saved_manager(folder: str, device: str = "cpu") -> PolicyAgent:
@@ -84,34 +131,77 @@ def saved_manager(folder: str, device: str = "cpu") -> PolicyAgent:
     Raises:
         WeightsInvalid: there is no card, or it is none.
     """
-    manager, base, files = _loaded(Path(folder), device)
+    manager, base, files = _loaded(MANAGER, Path(folder), device)
     return manager_agent(manager, {"folder": folder, "base": base}, files)
 
 
-def _loaded(folder: Path, device: str) -> tuple[MemoryManager, str, tuple[Path, ...]]:
-    """The manager of a folder, the name of its model where that has one, and the files that it was made of."""
-    file = folder / CARD
+def saved_team(folder: str, device: str = "cpu") -> PolicyAgent:
+    """The agent that `save_team` saved: one model manages the memory, the other answers from it.
+
+    Args:
+        folder: where.
+        device: where they run.
+
+    Raises:
+        WeightsInvalid: a card is missing, or is none.
+    """
+    card = Path(folder) / TEAM_CARD
+    if _read_card(card, "memgym.baselines.train_memory_team").get("format") != TEAM_FORMAT:
+        raise WeightsInvalid(f"{card} is no card of a team (format {TEAM_FORMAT!r}).")
+    manager, base, files = _loaded(MANAGER, card.parent / "manager", device)
+    answerer, other, more = _loaded(ANSWERER, card.parent / "answerer", device)
+    agent = PolicyAgent(
+        AgentCard(
+            name="memory-team",
+            kind="llm",
+            description="A language model manages the memory, and another names the memories that it answers from.",
+            url="https://arxiv.org/abs/2508.19828",
+            parameters=sum(w.numel() for chat in (manager, answerer) for w in chat.model.parameters()),
+            config={"folder": folder, "bases": [base, other]},
+        ),
+        lambda: AnsweringPolicy(answerer, ManagerPolicy(manager)),
+    )
+    agent.files = (card, *files, *more)
+    return agent
+
+
+def _write_card(file: Path, card: dict[str, Any]) -> None:
+    write_atomically(file, (json.dumps(card, indent=2) + "\n").encode())
+
+
+def _read_card(file: Path, script: str) -> dict[str, Any]:
+    """The JSON of a card.
+
+    Raises:
+        WeightsInvalid: there is none, or it is no JSON object.
+    """
     if not file.is_file():
-        raise WeightsInvalid(
-            f"{folder} holds no {CARD}: name a folder of memgym.baselines.train_memory_manager."
-        )
+        raise WeightsInvalid(f"{file.parent} holds no {file.name}: name a folder of {script}.")
     if file.stat().st_size > MAX_BYTES:
         raise WeightsInvalid(f"{file} is larger than {MAX_BYTES} bytes: no card is.")
     try:
         card = json.loads(file.read_bytes())
-        asked = {name: card[name] for name in ASKED}
-        base, has_adapter = card["base"], card["has_adapter"]
-        wrong = [name for name, kind in ASKED.items() if type(asked[name]) is not kind]
-        if (
-            card["format"] != FORMAT
-            or wrong
-            or not isinstance(base, str)
-            or not isinstance(has_adapter, bool)
-        ):
-            raise ValueError(f"format {FORMAT!r} with {', '.join(ASKED)}, base and has_adapter")
-    except (ValueError, LookupError, TypeError, RecursionError) as error:
-        raise WeightsInvalid(f"{file} is no card of a manager ({error!r:.200}).") from None
-    adapter = str(file.parent / ADAPTER) if has_adapter else None
-    manager = MemoryManager.load(base or str(file.parent / MODEL), device, adapter, **asked)
-    weights = sorted((file.parent / MODEL).glob("*.safetensors"))
-    return manager, base, (file, *weights, *(adapter_files(adapter) if adapter else ()))
+    except (ValueError, RecursionError) as error:
+        raise WeightsInvalid(f"{file} is no card of a model ({error!r:.200}).") from None
+    if not isinstance(card, dict):
+        raise WeightsInvalid(f"{file} is no card of a model (no JSON object).")
+    return card
+
+
+def _loaded(kind: Kind, folder: Path, device: str) -> tuple[Any, str, tuple[Path, ...]]:
+    """The model of a folder, what that is based on where it has a name, and the files that it was made of."""
+    file = folder / kind.card
+    card = _read_card(file, "memgym.baselines.train_memory_manager")
+    asked, base, has_adapter = {n: card.get(n) for n in kind.asked}, card.get("base"), card.get("has_adapter")
+    if (
+        card.get("format") != kind.format
+        or any(type(asked[name]) is not wanted for name, wanted in kind.asked.items())
+        or not isinstance(base, str)
+        or not isinstance(has_adapter, bool)
+    ):
+        needed = f"format {kind.format!r} with {', '.join(kind.asked)}, base and has_adapter"
+        raise WeightsInvalid(f"{file} is no card of a model ({needed}).")
+    adapter = str(folder / ADAPTER) if has_adapter else None
+    chat = kind.chat.load(base or str(folder / MODEL), device, adapter, **asked)
+    weights = sorted((folder / MODEL).glob("*.safetensors"))
+    return chat, base, (file, *weights, *(adapter_files(adapter) if adapter else ()))

@@ -39,7 +39,16 @@ from memgym.baselines.recipe import RecipeInvalid, Run
 from memgym.core.arguments import check_choice, check_integer
 from memgym.core.evaluate import versions
 
-__all__ = ["LEARNS", "TeamPlan", "answered_by", "make_answerer", "run_team", "train_team"]
+__all__ = [
+    "LEARNS",
+    "Team",
+    "TeamPlan",
+    "answered_by",
+    "make_answerer",
+    "measure_team",
+    "run_team",
+    "train_team",
+]
 
 LEARNS = ("nobody", "answerer", "manager", "both")
 ROLES = ("answerer", "manager")
@@ -215,7 +224,7 @@ def run_team(run: Run, checkpoint: Path) -> dict[str, Any]:
         plan = TeamPlan(**run.train)
         team, records = train_team(plan, run.env, run.seed, checkpoint)
         seconds = time.process_time() - since
-        found = [_evaluate(env, run.episodes, team) for env in run.evaluations]
+        found = [measure_team(env, run.episodes, team) for env in run.evaluations]
     except (KeyError, TypeError, ValueError) as error:
         raise RecipeInvalid(f"run {run.name}: {error}") from error
     models = [chat.model for chat in (team.manager, team.answerer) if chat is not None]
@@ -238,8 +247,8 @@ def run_team(run: Run, checkpoint: Path) -> dict[str, Any]:
     }
 
 
-def _evaluate(env: dict[str, Any], episodes: int, team: Team) -> dict[str, Any]:
-    """What the team does in an environment."""
+def measure_team(env: Mapping[str, Any], episodes: int, team: Team) -> dict[str, Any]:
+    """What the team does in an environment, greedily, in dialogues that no training sees."""
     source = Source(env)
     source.answers = team.answers
     dialogues = [source.dialogue(TEST_SEED, episode) for episode in range(episodes)]

@@ -28,7 +28,8 @@ AgentsOption = Annotated[
         "--agents",
         "-a",
         help="Agent, or several with commas: registered names, 'module:attr', files that MemoryPPO saved "
-        "(MODEL.safetensors), or cards of memory managers (FOLDER/manager.json). May be repeated.",
+        "(MODEL.safetensors), or cards of memory managers and teams (FOLDER/manager.json, FOLDER/team.json). "
+        "May be repeated.",
     ),
 ]
 SuiteOption = Annotated[str, typer.Option("--suite", "-s", help="Suite of tasks; see `memgym list suites`.")]
