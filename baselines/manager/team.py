@@ -1,9 +1,9 @@
 """A manager and an answerer learn from each other: whoever does not learn stays as it is meanwhile.
 
 Memory-R1 (Yan et al. 2025, arXiv 2508.19828) trains its manager with a frozen answerer, then the answerer on banks of
-the trained manager. Here they take turns, the answerer first: who cannot read tells a manager nothing. Both see
-nothing but whether answers are right. It is the game of `memgym.multiagent.memory_team_v0`, with its episodes held as
-data: `tests/test_manager_team.py` lets the two play there.
+the trained manager. Here they take turns, the answerer first. Both see nothing but whether answers are right. It is
+the game of `memgym.multiagent.memory_team_v0`, with its episodes held as data: `tests/test_manager_team.py` lets the
+two play there.
 """
 
 import time
