@@ -10,23 +10,18 @@ model. An interrupted run goes on where it stopped when the same command is give
 The card in the folder is an agent: ``memgym evaluate --agent models/manager/manager.json --suite dialogue``.
 """
 
-import argparse
-import time
 from pathlib import Path
 from typing import Any
 
-import torch
-import transformers
-
 from memgym.agents.llm.forms import FORMS
+from memgym.agents.llm.manager import MemoryManager
 from memgym.agents.llm.saved import CARD, save_model
 from memgym.baselines.manager.dialogues import Source
 from memgym.baselines.manager.measure import measure_manager
 from memgym.baselines.manager.run import TEST_SEED, train_manager
-from memgym.baselines.manager.training import CREDITS, Plan
+from memgym.baselines.manager.script import run_script, script_parser, train_and_keep
+from memgym.baselines.manager.training import CREDITS, Plan, Record
 from memgym.baselines.recipe import load_recipe
-from memgym.core.evaluate import versions
-from memgym.errors import MemgymError
 
 RECIPE = "memory_manager"
 
@@ -47,64 +42,47 @@ def train(
         What the card tells of the training.
     """
     env = load_recipe(RECIPE).env
-    checkpoint = out.with_name(f"{out.name}.checkpoint")
-    begun = any(checkpoint.parent.glob(f"{checkpoint.name}*"))
-    since = time.process_time()
-    manager, record = train_manager(plan, env, seed, checkpoint, tensorboard)
-    seconds = time.process_time() - since
-    source = Source({**env, "split": "test"})
-    dialogues = [source.dialogue(TEST_SEED, episode) for episode in range(episodes)]
-    extra = {
-        "recipe": RECIPE,
-        "plan": vars(plan),
-        "seed": seed,
-        "cpu_seconds": None if begun else round(seconds, 1),
-        "curve": record.curve(),
-        "episodes": episodes,
-        "measured": measure_manager(source, dialogues, manager).to_dict(),
-        "versions": {**versions(), "torch": torch.__version__, "transformers": transformers.__version__},
-    }
-    save_model(out, manager, "" if plan.model == "tiny" else plan.model, extra)
-    for file in checkpoint.parent.glob(f"{checkpoint.name}*"):
-        file.unlink()
-    return extra
+
+    def tell(made: tuple[MemoryManager, Record]) -> dict[str, Any]:
+        manager, record = made
+        source = Source({**env, "split": "test"})
+        dialogues = [source.dialogue(TEST_SEED, episode) for episode in range(episodes)]
+        return {
+            "recipe": RECIPE,
+            "plan": vars(plan),
+            "seed": seed,
+            "curve": record.curve(),
+            "episodes": episodes,
+            "measured": measure_manager(source, dialogues, manager).to_dict(),
+        }
+
+    return train_and_keep(
+        out,
+        lambda checkpoint: train_manager(plan, env, seed, checkpoint, tensorboard),
+        tell,
+        lambda made, extra: save_model(out, made[0], "" if plan.model == "tiny" else plan.model, extra),
+    )
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Train, print the scores, save."""
-    parser = argparse.ArgumentParser(
-        prog="python -m memgym.baselines.train_memory_manager",
-        description="Train a language model that manages a memory; save its weights or its adapter, and a card.",
-        epilog="examples:\n  python -m memgym.baselines.train_memory_manager --out models/manager\n"
-        "  python -m memgym.baselines.train_memory_manager --out models/small --model models/qwen --lora 16 "
-        "--device cuda\n",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = script_parser(
+        "train_memory_manager",
+        "Train a language model that manages a memory; save its weights or its adapter, and a card.",
+        "manager",
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder to be made")
-    parser.add_argument("--model", default="tiny", help="'tiny' (default), a folder, or an id on the hub")
-    parser.add_argument(
-        "--lora", type=int, default=0, help="rank of adapters; 0 (default) trains the weights"
-    )
-    parser.add_argument("--device", default="cpu", help="where it runs, e.g. cuda; default cpu")
     parser.add_argument("--form", choices=list(FORMS), default="json", help="of its replies; default json")
     parser.add_argument("--credit", choices=CREDITS, default="local", help="default local")
-    parser.add_argument("--seed", type=int, default=0, help="default 0")
     parser.add_argument("--tensorboard", type=Path, help="folder for TensorBoard; default none")
-    parser.add_argument(
-        "--episodes", type=int, default=60, help="test dialogues to measure it on; default 60"
-    )
     given = parser.parse_args(arguments)
-    if (given.out / CARD).exists():
-        parser.error(f"{given.out} is there already; remove it, or name another folder.")
 
-    torch.set_num_threads(1)
-    try:
+    def kept() -> dict[str, Any]:
         plan = Plan(
             credit=given.credit, model=given.model, device=given.device, lora=given.lora, form=given.form
         )
-        print(train(plan, given.out, given.seed, given.tensorboard, given.episodes)["measured"])
-    except (MemgymError, OSError, ValueError) as error:
-        parser.error(str(error))
+        return train(plan, given.out, given.seed, given.tensorboard, given.episodes)
+
+    run_script(parser, given, CARD, kept)
 
 
 if __name__ == "__main__":

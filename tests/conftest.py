@@ -4,6 +4,7 @@ import os
 import runpy
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,17 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def small_tokenizer() -> Iterator[None]:
+    """Tiny models have tokenizers that are learned from four dialogues, which is fast."""
+    from memgym.baselines.manager import models
+    from memgym.baselines.tiny_model import TinyPlan
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(models, "TinyPlan", partial(TinyPlan, episodes=4, vocab_size=600))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -3,9 +3,8 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,8 @@ pytest.importorskip("transformers", reason="needs transformers: pip install 'mem
 
 from memgym.agents.llm.manager import MemoryManager, Shown, read_operation, show  # noqa: E402
 from memgym.agents.nn.fitting import minimise  # noqa: E402
-from memgym.baselines.manager import models, training  # noqa: E402
 from memgym.baselines.manager import run as run_module  # noqa: E402
+from memgym.baselines.manager import training  # noqa: E402
 from memgym.baselines.manager.dialogues import Bank, Dialogue, Source  # noqa: E402
 from memgym.baselines.manager.learn import (  # noqa: E402
     DUAL_CLIP,
@@ -45,7 +44,6 @@ from memgym.baselines.manager.training import Plan  # noqa: E402
 from memgym.baselines.manager.variation import varied  # noqa: E402
 from memgym.baselines.manager.warm_up import draw_dialogue  # noqa: E402
 from memgym.baselines.recipe import load_recipe  # noqa: E402
-from memgym.baselines.tiny_model import TinyPlan  # noqa: E402
 from memgym.memory import MemoryOp, OpKind  # noqa: E402
 from memgym.memory.policy import MemoryView, Message  # noqa: E402
 from memgym.rng import CounterRNG  # noqa: E402
@@ -57,12 +55,7 @@ SMALL = Plan(
 KEPT = Shown("Maya", "I live in Oslo.", (("m7", "Maya: I live in Rome."), ("m2", "Maya: I live well.")))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def small_tokenizer() -> Iterator[None]:
-    """Its tokenizer is learned from four dialogues, which is fast."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(models, "TinyPlan", partial(TinyPlan, episodes=4, vocab_size=600))
-        yield
+pytestmark = pytest.mark.usefixtures("small_tokenizer")
 
 
 @pytest.fixture(scope="module")

@@ -16,11 +16,10 @@ from memgym.agents.llm.lora import base_weights, trained_weights  # noqa: E402
 from memgym.agents.llm.manager import ManagerPolicy, MemoryManager, Shown, read_operation  # noqa: E402
 from memgym.agents.llm.saved import save_model, saved_manager  # noqa: E402
 from memgym.agents.weights_io import WeightsInvalid  # noqa: E402
-from memgym.baselines.manager import models, training  # noqa: E402
+from memgym.baselines.manager import training  # noqa: E402
 from memgym.baselines.manager.run import make_manager, train_manager  # noqa: E402
 from memgym.baselines.manager.training import Plan  # noqa: E402
 from memgym.baselines.recipe import load_recipe  # noqa: E402
-from memgym.baselines.tiny_model import TinyPlan  # noqa: E402
 from memgym.memory import MemoryOp, OpKind  # noqa: E402
 from memgym.memory.policy import MemoryView, Message  # noqa: E402
 
@@ -43,14 +42,10 @@ KEPT = Shown("Maya", "I live in Oslo.", (("m7", "Maya: I live in Rome."), ("m2",
 SAID = ("I live in Oslo.", "I live in Rome now.", "Please forget where I live.", "Nice weather.")
 
 # peft asks transformers for it
-pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small_tokenizer() -> Any:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(models, "TinyPlan", partial(TinyPlan, episodes=4, vocab_size=600))
-        yield
+pytestmark = [
+    pytest.mark.usefixtures("small_tokenizer"),
+    pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,8 @@
 """An answer agent, and a team of two models that learn from each other: one game as data and in PettingZoo."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from memgym.agents.llm.manager import ManagerPolicy, manager_agent  # noqa: E402
 from memgym.agents.llm.saved import save_team, saved_team  # noqa: E402
 from memgym.agents.policy_agent import PolicyAgent  # noqa: E402
 from memgym.agents.weights_io import WeightsInvalid  # noqa: E402
-from memgym.baselines.manager import models, training  # noqa: E402
+from memgym.baselines.manager import training  # noqa: E402
 from memgym.baselines.manager.answers import (  # noqa: E402
     Case,
     answer_demonstrations,
@@ -50,7 +49,6 @@ from memgym.baselines.manager.team import (  # noqa: E402
 )
 from memgym.baselines.manager.warm_up import draw_dialogue  # noqa: E402
 from memgym.baselines.recipe import load_recipe  # noqa: E402
-from memgym.baselines.tiny_model import TinyPlan  # noqa: E402
 from memgym.core.agent import AgentCard  # noqa: E402
 from memgym.envs.text import Phase  # noqa: E402
 from memgym.memory import as_action  # noqa: E402
@@ -70,12 +68,7 @@ KEPT = Consulted(
 )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def small_tokenizer() -> Iterator[None]:
-    """Its tokenizer is learned from four dialogues, which is fast."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(models, "TinyPlan", partial(TinyPlan, episodes=4, vocab_size=600))
-        yield
+pytestmark = pytest.mark.usefixtures("small_tokenizer")
 
 
 @pytest.fixture(scope="module")

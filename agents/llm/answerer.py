@@ -3,16 +3,15 @@
 After Memory-R1's answer agent (Yan et al. 2025, arXiv 2508.19828): memories are retrieved for a question, the model
 first writes down which of them matter ("memory distillation"), and then a short answer. The answer may be left out:
 then a reader takes it from the named memories, and a model too small to write still learns what to use.
-Training (`memgym.baselines.manager.answers`) and playing (`MemoryAnswerer.reader`) both ask it through
-`MemoryAnswerer`.
+Training (`memgym.baselines.manager.team`) and playing (`AnsweringPolicy`) both ask it through `MemoryAnswerer`.
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from memgym.agents.llm.chat import ChatModel
+from memgym.agents.llm.chat import ChatModel, ids_by_number, numbered
 from memgym.envs.text import READER_K
 from memgym.memory.ops import MemoryOp
 from memgym.memory.policy import MemoryPolicy, MemoryView, Message, ReadResult, Search
@@ -108,7 +107,7 @@ def read_answer(reply: str, consulted: Consulted) -> Answer:
         return Answer(malformed="no memories")
     if found["named"] == NONE:
         return Answer((), found["answer"] or "")
-    ids = {str(number): id for number, (id, _) in enumerate(consulted.memory, 1)}
+    ids = ids_by_number(consulted.memory)
     named = tuple(dict.fromkeys(found["named"].split(", ")))
     if not set(named) <= set(ids):
         return Answer(malformed="a memory that was not shown")
@@ -125,7 +124,7 @@ class MemoryAnswerer(ChatModel):
 
     def prompts(self, some: Sequence[Consulted]) -> list[list[int]]:
         """Token ids of the prompts."""
-        return self.prompts_of([_data(one) for one in some])
+        return self.prompts_of([{"question": one.question, "memory": numbered(one.memory)} for one in some])
 
     def reply(self, answer: Answer, consulted: Consulted) -> list[int]:
         """Token ids of the reply that stands for an answer, its end token included."""
@@ -165,8 +164,3 @@ class AnsweringPolicy(MemoryPolicy):
         consulted = consult(question.text, [(hit["id"], hit["text"]) for hit in hits])
         (answer,) = self.answerer.answer([consulted])
         return ReadResult(hits, answer.said(consulted))
-
-
-def _data(consulted: Consulted) -> dict[str, Any]:
-    memory = [{"id": str(number), "text": text} for number, (_, text) in enumerate(consulted.memory, 1)]
-    return {"question": consulted.question, "memory": memory}

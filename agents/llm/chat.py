@@ -13,7 +13,21 @@ from memgym.agents.llm.lora import load_lora
 from memgym.errors import DependencyMissing
 from memgym.llm.channels import data_message
 
-__all__ = ["ChatModel"]
+__all__ = ["ChatModel", "ids_by_number", "numbered"]
+
+
+def numbered(memory: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
+    """Entries (id, text) as a model sees them: numbered from 1."""
+    return [{"id": str(number), "text": text} for number, (_, text) in enumerate(memory, 1)]
+
+
+def ids_by_number(memory: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """The id of each entry (id, text), by the number under which a model sees it.
+
+    >>> ids_by_number([("m7", "I live in Rome.")])
+    {'1': 'm7'}
+    """
+    return {str(number): id for number, (id, _) in enumerate(memory, 1)}
 
 
 @dataclass

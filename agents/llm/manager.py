@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from memgym.agents.llm.chat import ChatModel
+from memgym.agents.llm.chat import ChatModel, ids_by_number, numbered
 from memgym.agents.llm.forms import FORMS
 from memgym.agents.llm.own_words import own_words_reader
 from memgym.agents.policy_agent import PolicyAgent
@@ -114,7 +114,7 @@ def read_operation(reply: str, moment: Shown, reserved: Iterable[str] = (), form
     may = {"op", *FIELDS[kind], *(("text",) if kind in REWORDED else ())}
     if not {"op", *FIELDS[kind]} <= set(value) <= may or not all(isinstance(v, str) for v in value.values()):
         return Decision(NOOP, f"{kind} has {' and '.join(sorted(may))}, each a text")
-    numbers = {str(number): id for number, (id, _) in enumerate(moment.memory, 1)}
+    numbers = ids_by_number(moment.memory)
     if "id" in value and value["id"] not in numbers:
         return Decision(NOOP, "an id that the memory does not have")
     text = value.get("text", moment.text)
@@ -172,8 +172,7 @@ class MemoryManager(ChatModel):
 
 
 def _data(moment: Shown) -> dict[str, Any]:
-    memory = [{"id": str(number), "text": text} for number, (_, text) in enumerate(moment.memory, 1)]
-    return {"speaker": moment.speaker, "said": moment.said, "memory": memory}
+    return {"speaker": moment.speaker, "said": moment.said, "memory": numbered(moment.memory)}
 
 
 class ManagerPolicy(MemoryPolicy):

@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from memgym.agents.llm.answerer import Answer, Consulted, MemoryAnswerer, consult
-from memgym.agents.llm.manager import MemoryManager
-from memgym.baselines.manager.dialogues import Asked, Bank, Dialogue, Source
-from memgym.baselines.manager.measure import rounded
+from memgym.agents.llm.manager import Decision, MemoryManager
+from memgym.baselines.manager.dialogues import Asked, Bank, Dialogue, Source, Turn
+from memgym.baselines.manager.measure import BASELINES, decided_by, played, rounded
 from memgym.baselines.manager.network import Row
 from memgym.baselines.manager.rollouts import Sample
-from memgym.memory import MemoryOp
 from memgym.rng import CounterRNG
 
 __all__ = [
@@ -57,32 +56,16 @@ class Case(NamedTuple):
 
 def everything_added(source: Source) -> Banks:
     """A manager that adds every turn as it stands."""
-
-    def banks(dialogues: Sequence[Dialogue]) -> list[Bank]:
-        made = []
-        for dialogue in dialogues:
-            bank = Bank()
-            for turn in dialogue.turns:
-                bank = source.after(bank, MemoryOp.add(turn.text))
-            made.append(bank)
-        return made
-
-    return banks
+    return lambda dialogues: played(source, dialogues, decided_by(BASELINES["add everything"]))[0]
 
 
 def banks_by(manager: MemoryManager, source: Source) -> Banks:
     """A language model that manages the memory, greedily."""
 
-    def banks(dialogues: Sequence[Dialogue]) -> list[Bank]:
-        made = [Bank() for _ in dialogues]
-        for t in range(max(len(dialogue.turns) for dialogue in dialogues)):
-            playing = [i for i, dialogue in enumerate(dialogues) if t < len(dialogue.turns)]
-            decisions = manager.decide([made[i].shown(dialogues[i].turns[t]) for i in playing])
-            for i, decision in zip(playing, decisions, strict=True):
-                made[i] = source.after(made[i], decision.op)
-        return made
+    def decide(moments: Sequence[tuple[Turn, Bank]]) -> list[Decision]:
+        return manager.decide([bank.shown(turn) for turn, bank in moments])
 
-    return banks
+    return lambda dialogues: played(source, dialogues, decide)[0]
 
 
 def cases_of(source: Source, dialogues: Sequence[Dialogue], banks: Banks) -> list[Case]:

@@ -12,7 +12,16 @@ from memgym.baselines.manager.dialogues import SITUATIONS, Bank, Dialogue, Sourc
 from memgym.memory import MemoryOp
 from memgym.memory.policy import MemoryView, Message
 
-__all__ = ["BASELINES", "Measured", "measure", "measure_baselines", "measure_manager", "rounded"]
+__all__ = [
+    "BASELINES",
+    "Measured",
+    "decided_by",
+    "measure",
+    "measure_baselines",
+    "measure_manager",
+    "played",
+    "rounded",
+]
 
 REPEATED = "repeated fact"
 Decide = Callable[[Sequence[tuple[Turn, Bank]]], list[Decision]]
@@ -60,6 +69,26 @@ def rounded(value: Any) -> Any:
     return round(value, 4)
 
 
+def decided_by(op: Callable[[Turn, Bank], MemoryOp]) -> Decide:
+    """Who decides one moment at a time, without a model."""
+    return lambda moments: [Decision(op(*moment)) for moment in moments]
+
+
+def played(
+    source: Source, dialogues: Sequence[Dialogue], decide: Decide
+) -> tuple[list[Bank], list[Decision]]:
+    """Play all dialogues side by side: the bank at the end of each, and all that was decided."""
+    banks = [Bank() for _ in dialogues]
+    decided: list[Decision] = []
+    for t in range(max(len(dialogue.turns) for dialogue in dialogues)):
+        playing = [i for i, dialogue in enumerate(dialogues) if t < len(dialogue.turns)]
+        decisions = decide([(dialogues[i].turns[t], banks[i]) for i in playing])
+        for i, decision in zip(playing, decisions, strict=True):
+            banks[i] = source.after(banks[i], decision.op)
+        decided += decisions
+    return banks, decided
+
+
 def measure(source: Source, dialogues: Sequence[Dialogue], decide: Decide, *, table: bool = True) -> Measured:
     """Play all dialogues side by side, and try each turn in the oracle's bank.
 
@@ -69,15 +98,7 @@ def measure(source: Source, dialogues: Sequence[Dialogue], decide: Decide, *, ta
         decide: the operation for each of some turns with the bank that they come upon.
         table: whether to tell operations by situation as well.
     """
-    banks = [Bank() for _ in dialogues]
-    decided = malformed = 0
-    for t in range(max(len(dialogue.turns) for dialogue in dialogues)):
-        playing = [i for i, dialogue in enumerate(dialogues) if t < len(dialogue.turns)]
-        decisions = decide([(dialogues[i].turns[t], banks[i]) for i in playing])
-        for i, decision in zip(playing, decisions, strict=True):
-            banks[i] = source.after(banks[i], decision.op)
-            decided += 1
-            malformed += bool(decision.malformed)
+    banks, decisions = played(source, dialogues, decide)
     by_type: dict[str, list[bool]] = defaultdict(list)
     complete = 0
     judged = source.right(list(zip(dialogues, banks, strict=True)))
@@ -90,7 +111,7 @@ def measure(source: Source, dialogues: Sequence[Dialogue], decide: Decide, *, ta
         sum(answers) / len(answers),
         {name: sum(some) / len(some) for name, some in sorted(by_type.items())},
         complete / len(dialogues),
-        malformed / decided,
+        sum(bool(decision.malformed) for decision in decisions) / len(decisions),
     )
     if table:
         measured.operations, measured.right = _table(source, dialogues, decide)
@@ -115,12 +136,7 @@ def measure_manager(
 def measure_baselines(source: Source, dialogues: Sequence[Dialogue]) -> dict[str, float]:
     """Accuracy of those who decide without a model: `BASELINES`, and the manager by rules."""
     found = {
-        name: measure(
-            source,
-            dialogues,
-            lambda moments, op=op: [Decision(op(*moment)) for moment in moments],
-            table=False,
-        ).accuracy
+        name: measure(source, dialogues, decided_by(op), table=False).accuracy
         for name, op in BASELINES.items()
     }
     kept = [(dialogue, _kept_by_rules(source, dialogue)) for dialogue in dialogues]

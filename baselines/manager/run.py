@@ -1,24 +1,20 @@
 """One run of a recipe by a memory manager: a warm-up, then reinforcement from the outcome, then measures."""
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-import transformers
-
 from memgym.agents.llm.manager import MemoryManager, Shown
 from memgym.baselines.manager.dialogues import Source
+from memgym.baselines.manager.finish import run_model
 from memgym.baselines.manager.learn import Sampler
 from memgym.baselines.manager.measure import measure_baselines, measure_manager
 from memgym.baselines.manager.models import TINY_FRAME, make_chat
 from memgym.baselines.manager.network import Row
 from memgym.baselines.manager.rollouts import Sample, play, sample_local, sample_trajectories
-from memgym.baselines.manager.training import LEARNING, Plan, Record, train_model
-from memgym.baselines.manager.warm_up import Teacher, demonstrations, draw_dialogue
-from memgym.baselines.recipe import RecipeInvalid, Run
-from memgym.core.evaluate import versions
+from memgym.baselines.manager.training import Plan, Record, rollout_dialogues, train_model
+from memgym.baselines.manager.warm_up import Teacher, demonstrations
+from memgym.baselines.recipe import Run
 from memgym.memory import MemoryOp
 
 __all__ = ["TEST_SEED", "make_manager", "run_manager", "teach_manager", "train_manager"]
@@ -102,8 +98,7 @@ def teach_manager(
 
 def _sampler(plan: Plan, source: Source, manager: MemoryManager, seed: int, first: int) -> Sampler:
     def sample(number: int) -> list[Sample]:
-        episode = LEARNING + (first + number) * plan.episodes
-        dialogues = [draw_dialogue(source, seed, episode + i) for i in range(plan.episodes)]
+        dialogues = rollout_dialogues(source, plan, seed, first + number)
         drawn = (seed << 20) + first + number
         if plan.credit == "local":
             return sample_local(manager, source, dialogues, plan.group_size, drawn)
@@ -133,28 +128,20 @@ def run_manager(run: Run, checkpoint: Path) -> dict[str, Any]:
     Raises:
         RecipeInvalid: an argument that the trainer, the model or the environment does not take.
     """
-    torch.set_num_threads(1)
-    begun = any(checkpoint.parent.glob(f"{checkpoint.name}*"))
-    since = time.process_time()
-    try:
+
+    def train() -> tuple[Plan, MemoryManager, Record]:
         plan = Plan(**run.train)
-        manager, record = train_manager(plan, run.env, run.seed, checkpoint)
-        seconds = time.process_time() - since
-        found = [_evaluate(env, run.episodes, manager) for env in run.evaluations]
-    except (KeyError, TypeError, ValueError) as error:
-        raise RecipeInvalid(f"run {run.name}: {error}") from error
-    return {
-        "results": [
-            {"env": env, "score": one["accuracy"]} for env, one in zip(run.evaluations, found, strict=True)
-        ],
-        "measured": found,
-        "curve": record.curve(),
-        "cpu_seconds": None if begun else round(seconds, 1),
-        "params": sum(weights.numel() for weights in manager.model.parameters()),
-        "state_nbytes": 0,  # all that it remembers is in the bank
-        "env_steps": 0 if plan.credit in ("none", "clone") else plan.rollouts * plan.episodes,
-        "versions": {**versions(), "torch": torch.__version__, "transformers": transformers.__version__},
-    }
+        return plan, *train_manager(plan, run.env, run.seed, checkpoint)
+
+    def tell(made: tuple[Plan, MemoryManager, Record]) -> dict[str, Any]:
+        plan, manager, record = made
+        return {
+            "curve": record.curve(),
+            "params": sum(weights.numel() for weights in manager.model.parameters()),
+            "env_steps": 0 if plan.credit in ("none", "clone") else plan.rollouts * plan.episodes,
+        }
+
+    return run_model(run, checkpoint, train, lambda made, env: _evaluate(env, run.episodes, made[1]), tell)
 
 
 def _evaluate(env: dict[str, Any], episodes: int, manager: MemoryManager) -> dict[str, Any]:

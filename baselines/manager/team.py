@@ -6,14 +6,10 @@ the game of `memgym.multiagent.memory_team_v0`, with its episodes held as data: 
 two play there.
 """
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-
-import torch
-import transformers
 
 from memgym.agents.llm.answerer import Answer, MemoryAnswerer, consult
 from memgym.agents.llm.manager import MemoryManager
@@ -28,16 +24,16 @@ from memgym.baselines.manager.answers import (
     sample_answers,
 )
 from memgym.baselines.manager.dialogues import Answers, Found, Source
+from memgym.baselines.manager.finish import run_model
 from memgym.baselines.manager.measure import measure_manager
 from memgym.baselines.manager.models import TINY_FRAME, make_chat
 from memgym.baselines.manager.network import Row
 from memgym.baselines.manager.rollouts import Sample
 from memgym.baselines.manager.run import TEST_SEED, make_manager, teach_manager
-from memgym.baselines.manager.training import LEARNING, Plan, Record, train_model
+from memgym.baselines.manager.training import Plan, Record, rollout_dialogues, train_model
 from memgym.baselines.manager.warm_up import draw_dialogue
-from memgym.baselines.recipe import RecipeInvalid, Run
+from memgym.baselines.recipe import Run
 from memgym.core.arguments import check_choice, check_integer
-from memgym.core.evaluate import versions
 
 __all__ = [
     "LEARNS",
@@ -190,9 +186,7 @@ def _teach_answerer(
         return answer_demonstrations(answerer, cases, seed, of_oracle=of_oracle)
 
     def sample(number: int) -> list[Sample]:
-        episode = LEARNING + (first + number) * plan.episodes
-        dialogues = [draw_dialogue(source, seed, episode + i) for i in range(plan.episodes)]
-        cases = cases_of(source, dialogues, banks)
+        cases = cases_of(source, rollout_dialogues(source, plan, seed, first + number), banks)
         return sample_answers(answerer, cases, plan.group_size, (seed << 20) + first + number)
 
     settings = {"env": dict(env), "plan": vars(plan)}
@@ -217,34 +211,26 @@ def run_team(run: Run, checkpoint: Path) -> dict[str, Any]:
     Raises:
         RecipeInvalid: an argument that the trainer, the models or the environment does not take.
     """
-    torch.set_num_threads(1)
-    begun = any(checkpoint.parent.glob(f"{checkpoint.name}*"))
-    since = time.process_time()
-    try:
+
+    def train() -> tuple[TeamPlan, Team, dict[str, list[Record]]]:
         plan = TeamPlan(**run.train)
-        team, records = train_team(plan, run.env, run.seed, checkpoint)
-        seconds = time.process_time() - since
-        found = [measure_team(env, run.episodes, team) for env in run.evaluations]
-    except (KeyError, TypeError, ValueError) as error:
-        raise RecipeInvalid(f"run {run.name}: {error}") from error
-    models = [chat.model for chat in (team.manager, team.answerer) if chat is not None]
-    steps = {role: plan.plan(role).rollouts * plan.plan(role).episodes for role in records}
-    return {
-        "results": [
-            {"env": env, "score": one["accuracy"]} for env, one in zip(run.evaluations, found, strict=True)
-        ],
-        "measured": found,
-        "curve": {
-            f"{role} {number}": record.curve()
-            for role, some in records.items()
-            for number, record in enumerate(some, 1)
-        },
-        "cpu_seconds": None if begun else round(seconds, 1),
-        "params": sum(weights.numel() for model in models for weights in model.parameters()),
-        "state_nbytes": 0,  # all that it remembers is in the bank
-        "env_steps": sum(steps[role] * len(some) for role, some in records.items()),
-        "versions": {**versions(), "torch": torch.__version__, "transformers": transformers.__version__},
-    }
+        return plan, *train_team(plan, run.env, run.seed, checkpoint)
+
+    def tell(made: tuple[TeamPlan, Team, dict[str, list[Record]]]) -> dict[str, Any]:
+        plan, team, records = made
+        models = [chat.model for chat in (team.manager, team.answerer) if chat is not None]
+        steps = {role: plan.plan(role).rollouts * plan.plan(role).episodes for role in records}
+        return {
+            "curve": {
+                f"{role} {number}": record.curve()
+                for role, some in records.items()
+                for number, record in enumerate(some, 1)
+            },
+            "params": sum(weights.numel() for model in models for weights in model.parameters()),
+            "env_steps": sum(steps[role] * len(some) for role, some in records.items()),
+        }
+
+    return run_model(run, checkpoint, train, lambda made, env: measure_team(env, run.episodes, made[1]), tell)
 
 
 def measure_team(env: Mapping[str, Any], episodes: int, team: Team) -> dict[str, Any]:

@@ -15,14 +15,15 @@ from memgym.agents.llm.chat import ChatModel
 from memgym.agents.llm.forms import FORMS
 from memgym.agents.nn.fitting import minimise
 from memgym.baselines.manager.curves import Curves
+from memgym.baselines.manager.dialogues import Dialogue, Source
 from memgym.baselines.manager.learn import GRPOLoss, PPOLoss, Sampler
 from memgym.baselines.manager.network import Row, Trained
 from memgym.baselines.manager.rollouts import Sample
-from memgym.baselines.manager.warm_up import imitation_loss
+from memgym.baselines.manager.warm_up import draw_dialogue, imitation_loss
 from memgym.core.arguments import check_choice, check_integer, check_number
 from memgym.rng import CounterRNG
 
-__all__ = ["CREDITS", "LEARNING", "Plan", "Record", "train_model"]
+__all__ = ["CREDITS", "Plan", "Record", "rollout_dialogues", "train_model"]
 
 CREDITS = ("none", "clone", "trajectory", "local", "ppo")
 LEARNING = 1_000_000  # number of the first episode of the reinforcement; those before are the warm-up's
@@ -104,6 +105,12 @@ class Record(nn.Module):
         parts = {name: buffer.cpu().numpy() for name, buffer in self.named_buffers()}
         split = {name: np.array_split(part, min(POINTS, len(part))) for name, part in parts.items()}
         return {name: [round(float(some.mean()), 4) for some in part] for name, part in split.items()}
+
+
+def rollout_dialogues(source: Source, plan: Plan, seed: int, number: int) -> list[Dialogue]:
+    """The dialogues of a rollout, by its number; no other rollout and no warm-up has one of them."""
+    first = LEARNING + number * plan.episodes
+    return [draw_dialogue(source, seed, first + i) for i in range(plan.episodes)]
 
 
 def train_model(
