@@ -70,7 +70,7 @@ def main(arguments: list[str] | None = None) -> None:
         recipe = load_recipe(RECIPE).train
         model = {"model": given.model, "lora": given.lora, "device": given.device}
         plan = TeamPlan(
-            "both",
+            "manager first",
             rounds=recipe["rounds"] if given.rounds is None else given.rounds,
             answerer={**recipe["answerer"], **model},
             manager={**recipe["manager"], **model},

@@ -40,7 +40,7 @@ from memgym.baselines.manager.answers import (  # noqa: E402
 )
 from memgym.baselines.manager.dialogues import Source  # noqa: E402
 from memgym.baselines.manager.team import (  # noqa: E402
-    ROLES,
+    LEARNS,
     TeamPlan,
     answered_by,
     make_answerer,
@@ -58,7 +58,7 @@ from memgym.stream import UNKNOWN  # noqa: E402
 ENV = load_recipe("memory_team").env
 TINY: dict[str, Any] = {"width": 32, "layers": 1, "demonstrations": 8, "rollouts": 2, "episodes": 2}
 SMALL = TeamPlan(
-    "both",
+    "answerer first",
     rounds=2,
     answerer={**TINY, "warm_up_updates": 40, "group_size": 6},
     manager={**TINY, "warm_up_updates": 12, "group_size": 4},
@@ -243,14 +243,12 @@ def test_the_team_scores_in_pettingzoo_what_it_scores_as_data(team: Any, source:
         assert found == right
 
 
-@pytest.mark.parametrize("learns", ["nobody", "answerer", "manager", "both"])
+@pytest.mark.parametrize("learns", LEARNS)
 def test_who_learns_is_a_model_and_nobody_else(learns: str) -> None:
     team, records = train_team(replace(SMALL, learns=learns, rounds=1), ENV, 0)
-    assert (team.manager is not None) == (learns in ("manager", "both"))
-    assert (team.answerer is not None) == (learns in ("answerer", "both"))
-    assert set(records) == {"manager", "answerer"} & (
-        {learns} if learns != "both" else {"manager", "answerer"}
-    )
+    for role in ("manager", "answerer"):
+        assert (getattr(team, role) is not None) == (role in LEARNS[learns])
+    assert tuple(records) == LEARNS[learns]
 
 
 def test_an_interrupted_team_goes_on_bit_for_bit(
@@ -276,8 +274,8 @@ def test_an_interrupted_team_goes_on_bit_for_bit(
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [({"learns": "all"}, "learns"), ({"learns": "both", "rounds": 0}, "rounds"),
-     ({"learns": "both", "answerer": {"credit": "trajectory"}}, "credit of the answerer")],
+    [({"learns": "all"}, "learns"), ({"learns": "manager first", "rounds": 0}, "rounds"),
+     ({"learns": "manager first", "answerer": {"credit": "trajectory"}}, "credit of the answerer")],
 )  # fmt: skip
 def test_bad_plans_are_named(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
@@ -285,7 +283,7 @@ def test_bad_plans_are_named(arguments: dict[str, Any], message: str) -> None:
 
 
 def test_a_run_tells_what_came_of_it(tmp_path: Path) -> None:
-    run = load_recipe("memory_team").runs((0,), {"learns": "both"})[0]
+    run = load_recipe("memory_team").runs((0,), {"learns": "manager first"})[0]
     train = {**vars(SMALL), "rounds": 1}
     result = run_team(
         replace(run, train=train, episodes=2, evaluations=run.evaluations[::2]), tmp_path / "run"
@@ -335,7 +333,7 @@ def test_what_is_no_team_is_refused(card: str, tmp_path: Path) -> None:
 def test_the_script_trains_saves_and_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from memgym.baselines import train_memory_team as script
 
-    small = replace(load_recipe("memory_team"), train={"rounds": 1, **{r: getattr(SMALL, r) for r in ROLES}})
+    small = replace(load_recipe("memory_team"), train={**vars(SMALL), "rounds": 1})
     monkeypatch.setattr(script, "load_recipe", lambda name: small)
     given = ["--out", str(tmp_path / "team"), "--seed", "2", "--episodes", "2"]
     script.main(given)

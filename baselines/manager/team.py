@@ -1,9 +1,9 @@
 """A manager and an answerer learn from each other: whoever does not learn stays as it is meanwhile.
 
 Memory-R1 (Yan et al. 2025, arXiv 2508.19828) trains its manager with a frozen answerer, then the answerer on banks of
-the trained manager. Here they take turns, the answerer first. Both see nothing but whether answers are right. It is
-the game of `memgym.multiagent.memory_team_v0`, with its episodes held as data: `tests/test_manager_team.py` lets the
-two play there.
+the trained manager. Here they take turns, in that order or in the other. Both see nothing but whether answers are
+right. It is the game of `memgym.multiagent.memory_team_v0`, with its episodes held as data:
+`tests/test_manager_team.py` lets the two play there.
 """
 
 from collections.abc import Mapping, Sequence
@@ -46,8 +46,14 @@ __all__ = [
     "train_team",
 ]
 
-LEARNS = ("nobody", "answerer", "manager", "both")
-ROLES = ("answerer", "manager")
+LEARNS: dict[str, tuple[str, ...]] = {
+    "nobody": (),
+    "answerer": ("answerer",),
+    "manager": ("manager",),
+    "answerer first": ("answerer", "manager"),
+    "manager first": ("manager", "answerer"),
+}
+"""The roles that learn in each round, in turn, by what a recipe calls them."""
 
 TINY_INSTRUCTION = "Name the memories."
 FRAME = ('{"question": "', "Memories: ", "none", ", ", *TINY_FRAME, TINY_INSTRUCTION)  # a token each
@@ -59,8 +65,8 @@ class TeamPlan:
     """A recipe's ``train`` table for this trainer.
 
     Args:
-        learns: "answerer", "manager", "both" by turns, or "nobody". Who does not learn is no model: such a manager
-            adds everything, such an answerer reads whatever is found.
+        learns: "answerer", "manager", "nobody", or both by turns: "manager first" or "answerer first". Who does not
+            learn is no model: such a manager adds everything, such an answerer reads whatever is found.
         rounds: turns of each who learns.
         answerer: arguments of `Plan` for the answerer; rollouts are those of one round.
         manager: the same for the manager.
@@ -77,16 +83,17 @@ class TeamPlan:
     def __post_init__(self) -> None:
         check_choice("learns", self.learns, LEARNS)
         check_integer("rounds", self.rounds, 1, 1 << 10)
-        for role in ROLES:
+        for role in ("manager", "answerer"):
             check_choice(f"credit of the {role}", self.plan(role).credit, ("local", "ppo"))
 
     def plan(self, role: str) -> Plan:
         """How a role learns."""
         return Plan(**{"credit": "local", **getattr(self, role)})
 
-    def has(self, role: str) -> bool:
-        """Whether a role learns, and so is a model."""
-        return self.learns in (role, "both")
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Who learns, and so is a model, in the order of a round."""
+        return LEARNS[self.learns]
 
 
 @dataclass
@@ -150,7 +157,7 @@ def train_team(
     source, team = Source(env), Team()
     records: dict[str, list[Record]] = {}
     for number in range(plan.rounds):
-        for role in filter(plan.has, ROLES):
+        for role in plan.roles:
             file = None if checkpoint is None else checkpoint.with_name(f"{checkpoint.name}.{role}{number}")
             how, first = plan.plan(role), number * plan.plan(role).rollouts
             if number:
