@@ -23,11 +23,10 @@ combination is trained once a seed. Names with a dot reach into a table, as ``"e
 
 Every finished agent is evaluated in each combination of the lists under ``evaluate``.
 
-Trainer "ppo" learns in the environment (`memgym.baselines.run_ppo`), trainer "sequence" from batches of it
-(`memgym.baselines.run_sequence`), trainer "manager" is a language model that manages a memory
-(`memgym.baselines.manager.run`), and trainer "team" are one that manages and one that answers
-(`memgym.baselines.manager.team`). The second may have *axes* instead: ways to be hard, each a list of environments.
-Lists in an axis go together value by value, and the first names its values; what is no list holds for all of them::
+Trainer "ppo" learns in the environment, trainer "sequence" from batches of it, trainer "manager" is a language model
+that manages a memory, and trainer "team" are one that manages and one that answers. "sequence" may have *axes*
+instead: ways to be hard, each a list of environments. Lists in an axis go together value by value, and the first
+names its values; what is no list holds for all of them::
 
     select = "train.learning_rate"
 
@@ -62,7 +61,13 @@ from memgym.errors import MemgymError
 __all__ = ["RECIPES", "Axis", "Recipe", "RecipeInvalid", "Run", "load_recipe", "recipe_names"]
 
 RECIPES = Path(__file__).parent / "recipes"
-TRAINERS = ("ppo", "sequence", "manager", "team")
+TRAINERS = {
+    "ppo": "memgym.baselines.run_ppo:run_ppo",
+    "sequence": "memgym.baselines.run_sequence:run_sequence",
+    "manager": "memgym.baselines.manager.run:run_manager",
+    "team": "memgym.baselines.manager.team:run_team",
+}
+"""(run, common beginning of the names of its checkpoints) -> what it came to, by name."""
 MAX_BYTES = 1 << 20
 KEYS = {
     "title": str,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from memgym.baselines.recipe import Recipe, Run
+from memgym.baselines.recipe import TRAINERS, Recipe, Run
 from memgym.core.engines import Engine, LocalEngine
 from memgym.core.result import write_atomically
 from memgym.errors import ResultInvalid
@@ -16,12 +16,6 @@ from memgym.registry import load_object
 
 __all__ = ["read_runs", "result_file", "train"]
 
-TRAINERS = {
-    "ppo": "memgym.baselines.run_ppo:run_ppo",
-    "sequence": "memgym.baselines.run_sequence:run_sequence",
-    "manager": "memgym.baselines.manager.run:run_manager",
-    "team": "memgym.baselines.manager.team:run_team",
-}
 SCHEMA = "memgym-run/1"
 UNDER_WAY = ".checkpoint"  # after a run's name: what it goes on from, in files with endings of their own
 MAX_BYTES = 1 << 26

@@ -73,7 +73,7 @@ class ChatModel:
         try:
             from transformers import AutoModelForCausalLM, AutoTokenizer
         except ImportError:
-            raise DependencyMissing.for_extra("transformers", "llm,agents", "A memory manager") from None
+            raise DependencyMissing.for_extra("transformers", "llm,agents", f"{cls.__name__}.load") from None
         network: Any = AutoModelForCausalLM.from_pretrained(model)
         network = network.to(device)
         tokenizer = AutoTokenizer.from_pretrained(model)
