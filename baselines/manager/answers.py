@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from memgym.agents.llm.answerer import Answer, Consulted, MemoryAnswerer, consult
-from memgym.agents.llm.manager import Decision, MemoryManager
-from memgym.baselines.manager.dialogues import Asked, Bank, Dialogue, Source, Turn
-from memgym.baselines.manager.measure import BASELINES, decided_by, played, rounded
+from memgym.agents.llm.manager import MemoryManager
+from memgym.baselines.manager.dialogues import Asked, Bank, Dialogue, Source
+from memgym.baselines.manager.measure import BASELINES, decided_by, greedily, played, rounded
 from memgym.baselines.manager.network import Row
 from memgym.baselines.manager.rollouts import Sample
 from memgym.rng import CounterRNG
@@ -61,11 +61,7 @@ def everything_added(source: Source) -> Banks:
 
 def banks_by(manager: MemoryManager, source: Source) -> Banks:
     """A language model that manages the memory, greedily."""
-
-    def decide(moments: Sequence[tuple[Turn, Bank]]) -> list[Decision]:
-        return manager.decide([bank.shown(turn) for turn, bank in moments])
-
-    return lambda dialogues: played(source, dialogues, decide)[0]
+    return lambda dialogues: played(source, dialogues, greedily(manager))[0]
 
 
 def cases_of(source: Source, dialogues: Sequence[Dialogue], banks: Banks) -> list[Case]:

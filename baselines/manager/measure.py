@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from memgym.agents.llm.manager import Decision, MemoryManager
+from memgym.agents.llm.manager import Decision, MemoryManager, Shown
 from memgym.agents.rules import RulesPolicy
 from memgym.baselines.manager.dialogues import SITUATIONS, Bank, Dialogue, Source, Turn, right_operation
 from memgym.memory import MemoryOp
@@ -16,6 +16,7 @@ __all__ = [
     "BASELINES",
     "Measured",
     "decided_by",
+    "greedily",
     "measure",
     "measure_baselines",
     "measure_manager",
@@ -48,6 +49,7 @@ class Measured:
         operations: for each situation, how often each operation was chosen in the oracle's bank. "repeated fact" is
             a turn that is said once more, right after it was stored.
         right: for each situation, the share in which the bank was left as the oracle leaves it.
+        banks: at the end of each dialogue.
     """
 
     accuracy: float
@@ -56,10 +58,11 @@ class Measured:
     malformed: float
     operations: dict[str, dict[str, float]] = field(default_factory=dict)
     right: dict[str, float] = field(default_factory=dict)
+    banks: list[Bank] = field(default_factory=list, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Rounded to four digits, for JSON."""
-        return rounded(vars(self))
+        """All but the banks, rounded to four digits, for JSON."""
+        return {name: rounded(part) for name, part in vars(self).items() if name != "banks"}
 
 
 def rounded(value: Any) -> Any:
@@ -112,17 +115,16 @@ def measure(source: Source, dialogues: Sequence[Dialogue], decide: Decide, *, ta
         {name: sum(some) / len(some) for name, some in sorted(by_type.items())},
         complete / len(dialogues),
         sum(bool(decision.malformed) for decision in decisions) / len(decisions),
+        banks=banks,
     )
     if table:
         measured.operations, measured.right = _table(source, dialogues, decide)
     return measured
 
 
-def measure_manager(
-    source: Source, dialogues: Sequence[Dialogue], manager: MemoryManager, *, table: bool = True
-) -> Measured:
-    """`measure` of a model's greedy decisions; the same prompt is asked once."""
-    known: dict[Any, Decision] = {}
+def greedily(manager: MemoryManager) -> Decide:
+    """A model's greedy decisions; the same prompt is asked once."""
+    known: dict[Shown, Decision] = {}
 
     def decide(moments: Sequence[tuple[Turn, Bank]]) -> list[Decision]:
         shown = [bank.shown(turn) for turn, bank in moments]
@@ -130,7 +132,12 @@ def measure_manager(
         known.update(zip(new, manager.decide(new), strict=True))
         return [known[one] for one in shown]
 
-    return measure(source, dialogues, decide, table=table)
+    return decide
+
+
+def measure_manager(source: Source, dialogues: Sequence[Dialogue], manager: MemoryManager) -> Measured:
+    """`measure` of what a model decides."""
+    return measure(source, dialogues, greedily(manager))
 
 
 def measure_baselines(source: Source, dialogues: Sequence[Dialogue]) -> dict[str, float]:

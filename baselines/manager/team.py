@@ -25,7 +25,7 @@ from memgym.baselines.manager.answers import (
 )
 from memgym.baselines.manager.dialogues import Answers, Found, Source
 from memgym.baselines.manager.finish import run_model
-from memgym.baselines.manager.measure import measure_manager
+from memgym.baselines.manager.measure import BASELINES, decided_by, measure, measure_manager, rounded
 from memgym.baselines.manager.models import TINY_FRAME, make_chat
 from memgym.baselines.manager.network import Row
 from memgym.baselines.manager.rollouts import Sample
@@ -245,12 +245,14 @@ def measure_team(env: Mapping[str, Any], episodes: int, team: Team) -> dict[str,
     source = Source(env)
     source.answers = team.answers
     dialogues = [source.dialogue(TEST_SEED, episode) for episode in range(episodes)]
-    banks = team.banks(source)(dialogues)
-    right = [one for some in source.right(list(zip(dialogues, banks, strict=True))) for one in some]
-    cases = cases_of(source, dialogues, lambda _: banks)
-    found: dict[str, Any] = {"accuracy": round(sum(right) / len(right), 4)}
+    if team.manager is None:
+        measured = measure(source, dialogues, decided_by(BASELINES["add everything"]), table=False)
+    else:
+        measured = measure_manager(source, dialogues, team.manager)
+    cases = cases_of(source, dialogues, lambda _: measured.banks)
+    found: dict[str, Any] = {"accuracy": rounded(measured.accuracy)}
     if team.manager is not None:
-        found["manager"] = measure_manager(source, dialogues, team.manager).to_dict()
+        found["manager"] = measured.to_dict()
     if team.answerer is not None:
         found["answerer"] = measure_answerer(cases, team.answerer).to_dict()
     return {**found, "choosers": measure_choosers(cases)}
