@@ -20,7 +20,6 @@ than the others do, and no whole answer was the teacher's.
 import argparse
 import json
 import shutil
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -42,13 +41,13 @@ from memgym.agents.structured.mem_lora import (
 )
 from memgym.agents.structured.steps_facts import Decisions
 from memgym.baselines.manager.dialogues import Dialogue, Source
+from memgym.baselines.manager.finish import made_with, timed
 from memgym.baselines.manager.network import Row, Trained, score_replies
 from memgym.baselines.manager.run import TEST_SEED
 from memgym.baselines.manager.warm_up import draw_dialogue
 from memgym.baselines.recipe import load_recipe
 from memgym.baselines.tiny_model import SKELETON, TinyPlan, make_tiny_model
 from memgym.core.arguments import check_integer
-from memgym.core.evaluate import versions
 from memgym.core.lines import write_atomically
 from memgym.errors import MemgymError
 from memgym.llm import LLM, Cassette, LLMRequest, LocalClient, ModelLLM, RulesLLM
@@ -361,30 +360,36 @@ def distil(plan: Plan, out: Path, episodes: int = 20) -> dict[str, Any]:
         plan: how.
         out: folder of the recording, the base and the adapters.
         episodes: dialogues of the test split to measure on.
+
+    Returns:
+        The plan, CPU seconds of recording and training (None where an interrupted one went on), `nats` and
+        `agreement` on the test split, versions. ``distilled.json`` in the folder says the same.
     """
     env = load_recipe(ENV).env
     source, unseen = Source(env), Source({**env, "split": "test"})
-    since = time.process_time()
     taught, held_out = out / "teacher.jsonl", out / "held_out.jsonl"
-    record(taught, (draw_dialogue(source, plan.seed, episode) for episode in range(plan.dialogues)))
+    base = base_of(plan, out)
+
+    def train() -> None:
+        record(taught, (draw_dialogue(source, plan.seed, episode) for episode in range(plan.dialogues)))
+        if plan.model == "tiny" and not (out / "base").is_dir():
+            make_base(plan, out / "base", taught)
+        for step in TAUGHT:
+            if not (out / step).is_dir():
+                teach(plan, base, step, out / step, taught)
+
+    _, seconds = timed(train, taught)
     tests = [unseen.dialogue(TEST_SEED, episode) for episode in range(episodes)]
     record(held_out, tests)
-    base = base_of(plan, out)
-    if plan.model == "tiny" and not (out / "base").is_dir():
-        make_base(plan, out / "base", taught)
-    for step in TAUGHT:
-        if not (out / step).is_dir():
-            teach(plan, base, step, out / step, taught)
-    seconds = time.process_time() - since
     policy = distilled_agent(out, base).make_policy()
     assert isinstance(policy, MemLoRAPolicy)
     found = {
         "plan": vars(plan),
-        "cpu_seconds": round(seconds, 1),
+        "cpu_seconds": seconds,
         "episodes": episodes,
         "nats": nats(out, base, held_out),
         "agreement": agreement(policy.reader.llm, tests),
-        "versions": {**versions(), "torch": torch.__version__},
+        "versions": made_with(),
     }
     write_atomically(out / "distilled.json", (json.dumps(found, indent=1) + "\n").encode())
     for file in out.glob("*.checkpoint.safetensors"):

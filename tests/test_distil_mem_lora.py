@@ -110,6 +110,7 @@ def test_each_adapter_does_its_own_step_best_and_all_of_them_play(
     kept = (tmp_path / "extract_facts" / "adapter_model.safetensors").read_bytes()
     monkeypatch.setattr(script, "teach", real)
     found = script.distil(plan, tmp_path, episodes=1)
+    assert found["cpu_seconds"] is None, "of the second part alone it would be too few"
     assert (tmp_path / "extract_facts" / "adapter_model.safetensors").read_bytes() == kept
     for step in TAUGHT:
         others = [found["nats"][step][name] for name in ("no adapter", *TAUGHT) if name != step]

@@ -318,6 +318,9 @@ def test_a_saved_team_plays_as_it_was_trained(team: Any, source: Source, tmp_pat
         "answerer.json",
         "model.safetensors",
     }
+    (tmp_path / "team" / "answerer" / "answerer.json").unlink()
+    with pytest.raises(WeightsInvalid, match=r"no answerer\.json.*train_memory_team"):
+        saved_team(str(tmp_path / "team"))
 
 
 @pytest.mark.parametrize("card", ["", "[]", '{"format": 1}', "[" * 100_000])

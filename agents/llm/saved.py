@@ -32,12 +32,15 @@ __all__ = ["CARD", "TEAM_CARD", "grpo_manager", "save_model", "save_team", "save
 
 @dataclass(frozen=True)
 class Kind:
-    """What is saved: its class, the name and the format of its card, and the attributes that this tells, by type."""
+    """What is saved: its class, the name and the format of its card, the attributes that this tells, by type, and
+    the command that makes such folders.
+    """
 
     chat: type[ChatModel]
     card: str
     format: str
     asked: Mapping[str, type]
+    script: str
 
 
 MANAGER = Kind(
@@ -45,9 +48,15 @@ MANAGER = Kind(
     "manager.json",
     "memgym-manager-1",
     {"instruction": str, "form": str, "max_new_tokens": int},
+    "memgym.baselines.train_memory_manager",
 )
+TEAM_SCRIPT = "memgym.baselines.train_memory_team"
 ANSWERER = Kind(
-    MemoryAnswerer, "answerer.json", "memgym-answerer-1", {"instruction": str, "max_new_tokens": int}
+    MemoryAnswerer,
+    "answerer.json",
+    "memgym-answerer-1",
+    {"instruction": str, "max_new_tokens": int},
+    TEAM_SCRIPT,
 )
 CARD, TEAM_CARD = MANAGER.card, "team.json"
 MODEL, ADAPTER = "model", "adapter"
@@ -122,7 +131,7 @@ def save_team(
 
 
 def saved_manager(folder: str, device: str = "cpu") -> PolicyAgent:
-    """The agent that `save_manager` saved.
+    """The agent that `save_model` saved.
 
     Args:
         folder: where.
@@ -146,7 +155,7 @@ def saved_team(folder: str, device: str = "cpu") -> PolicyAgent:
         WeightsInvalid: a card is missing, or is none.
     """
     card = Path(folder) / TEAM_CARD
-    if _read_card(card, "memgym.baselines.train_memory_team").get("format") != TEAM_FORMAT:
+    if _read_card(card, TEAM_SCRIPT).get("format") != TEAM_FORMAT:
         raise WeightsInvalid(f"{card} is no card of a team (format {TEAM_FORMAT!r}).")
     manager, base, files = _loaded(MANAGER, card.parent / "manager", device)
     answerer, other, more = _loaded(ANSWERER, card.parent / "answerer", device)
@@ -191,7 +200,7 @@ def _read_card(file: Path, script: str) -> dict[str, Any]:
 def _loaded(kind: Kind, folder: Path, device: str) -> tuple[Any, str, tuple[Path, ...]]:
     """The model of a folder, what that is based on where it has a name, and the files that it was made of."""
     file = folder / kind.card
-    card = _read_card(file, "memgym.baselines.train_memory_manager")
+    card = _read_card(file, kind.script)
     asked, base, has_adapter = {n: card.get(n) for n in kind.asked}, card.get("base"), card.get("has_adapter")
     if (
         card.get("format") != kind.format
