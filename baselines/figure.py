@@ -1,8 +1,10 @@
 """The figure of a recipe: score against one of its values, a panel for each combination of others; or a table."""
 
 import io
+from collections import defaultdict
 from itertools import product
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +29,7 @@ def draw_recipe(recipe: Recipe, runs: Path, file: Path) -> None:
 
     ``x`` names what stands on the horizontal axis, ``line`` what has a colour of its own, ``rows`` and
     ``columns`` what has panels of its own, one name or a list; names are those of the grid or of the evaluations. A
-    line is the median over seeds, its band the range; crosses are what is published. With ``kind = "table"`` the
+    line is the median over seeds, each thin one a seed; crosses are what is published. With ``kind = "table"`` the
     scores on the recipe's axes are a table in colour, with a row for each ``line``.
 
     Args:
@@ -62,7 +64,7 @@ def _draw_lines(recipe: Recipe, runs: list[dict[str, Any]], names: dict[str, tup
     from matplotlib.figure import Figure
 
     points = [
-        ({**run["point"], **_evaluation(recipe, one)}, one["score"])
+        ({**run["point"], **_evaluation(recipe, one), "seed": run["seed"]}, one["score"])
         for run in selected(recipe, runs)
         for one in run["results"]
     ]
@@ -77,20 +79,25 @@ def _draw_lines(recipe: Recipe, runs: list[dict[str, Any]], names: dict[str, tup
         axes = panels[i, j]
         for k, line in enumerate(lines):
             colour, shift = colours[k % 10], (k - (len(lines) - 1) / 2) * min(0.06, 0.4 / len(lines))
-            places, spreads, crosses = [], [], []
+            medians, crosses = [], []
+            by_seed: dict[int, list[tuple[float, float]]] = defaultdict(list)
             for place, x in enumerate(xs):  # shifted, so that none hides another
                 wanted = {**row, **column, **line, **x}
-                if scores := [score for point, score in points if wanted.items() <= point.items()]:
-                    places.append(place + shift)
-                    spreads.append((np.median(scores), min(scores), max(scores)))
+                if here := [
+                    (point["seed"], score) for point, score in points if wanted.items() <= point.items()
+                ]:
+                    medians.append((place + shift, np.median([score for _, score in here])))
+                for seed, score in here:
+                    by_seed[seed].append((place + shift, score))
                 crosses += [
                     (place + shift, score) for point, score in theirs if point.items() <= wanted.items()
                 ]
-            if places:
-                middle, low, high = np.array(spreads).T
+            if medians:
                 look = {"color": colour, "linestyle": ("-", "--", ":")[k // 10 % 3]}
-                axes.plot(places, middle, marker="o", markersize=3, label=_value(line), **look)
-                axes.fill_between(places, low, high, color=colour, alpha=0.15, linewidth=0)
+                for one in by_seed.values():
+                    axes.plot(*zip(*one, strict=True), linewidth=0.6, alpha=0.4, **look)
+                middle = zip(*medians, strict=True)
+                axes.plot(*middle, marker="o", markersize=3, label=_value(line), **look)
             if crosses:
                 axes.scatter(*zip(*crosses, strict=True), marker="x", s=18, linewidth=1, color=colour)
         titles = (
@@ -102,7 +109,8 @@ def _draw_lines(recipe: Recipe, runs: list[dict[str, Any]], names: dict[str, tup
         axes.spines[["top", "right"]].set_visible(False)
     figure.supxlabel(_short(*names["x"]), fontsize=10)
     figure.supylabel("score", fontsize=10)
-    figure.suptitle(recipe.title + (f"\ncrosses: {paper.source}" if paper else ""), fontsize=11)
+    read = "thick: median over seeds, thin: each seed" + (f", crosses: {paper.source}" if paper else "")
+    figure.suptitle(fill(recipe.title, round(11 * size[0])) + "\n" + read, fontsize=11)
     shown: dict[str, Any] = {}  # a panel may lack some of the lines
     for axes in panels.flat:
         shown |= {label: handle for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
