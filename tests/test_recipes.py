@@ -13,8 +13,9 @@ from memgym.agents.ppo import MemoryPPO
 from memgym.agents.ppo.errors import TrainingDiverged
 from memgym.agents.ppo.update import Updater
 from memgym.baselines import run_ppo as runner
-from memgym.baselines.figure import draw_recipe
+from memgym.baselines.figure import draw_lines, draw_recipe
 from memgym.baselines.recipe import Recipe, RecipeInvalid, load_recipe, recipe_names
+from memgym.baselines.reference import expected_file
 from memgym.baselines.summary import as_json, recipe_runs, table
 from memgym.baselines.train import read_runs, result_file, train
 from memgym.cli.main import app
@@ -151,6 +152,20 @@ def test_runs_make_a_table_a_figure_and_a_summary(tiny: Recipe, tmp_path: Path) 
     tiny.train["n_steps"] = 4
     with pytest.raises(ResultInvalid, match="as it is now"):
         recipe_runs(tiny, out)
+
+
+def test_a_figure_has_a_line_for_each_seed_and_one_for_their_median() -> None:
+    recipe = load_recipe("t_maze_shm")
+    runs = recipe_runs(recipe, expected_file(recipe.name))
+    panel = draw_lines(recipe, runs).axes[0]
+    by_label = {line.get_label(): list(line.get_ydata()) for line in panel.lines}
+    point = {"env.num_corridors": 3, "env.length_mode": "fixed", "train.module_kwargs.theta": "counter"}
+    seeds = [[one["score"] for one in run["results"]] for run in runs if run["point"] == point]
+    assert len(seeds) == 3
+    assert len({tuple(scores) for scores in seeds}) > 1
+    assert len(panel.lines) == 2 * (3 + 1)
+    assert all(scores in by_label.values() for scores in seeds)
+    assert by_label["counter"] == [sorted(scores)[1] for scores in zip(*seeds, strict=True)]
 
 
 def test_finished_runs_are_not_trained_again(
