@@ -2,7 +2,6 @@
 
 import copy
 import json
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -19,6 +18,7 @@ from memgym.agents.nn.forgetting import EmbeddingForgetting, draw_embedding_
 from memgym.agents.nn.size import solve_size
 from memgym.agents.sequence_model import Inputs, SequenceModel
 from memgym.baselines.recipe import RecipeInvalid, Run
+from memgym.baselines.timing import timed
 from memgym.core.arguments import check_number
 from memgym.core.evaluate import versions
 from memgym.envs.streams import SequenceBatches
@@ -131,11 +131,9 @@ def run_sequence(run: Run, checkpoint: Path) -> dict[str, Any]:
         RecipeInvalid: an argument that the trainer, the memory or the environment does not take.
     """
     torch.set_num_threads(1)
-    begun, since = any(file.is_file() for file in _files(checkpoint)), time.process_time()
     try:
         plan = Plan(**run.train)
-        model, losses, failed = train_model(plan, run, checkpoint)
-        seconds = time.process_time() - since
+        (model, losses, failed), seconds = timed(lambda: train_model(plan, run, checkpoint), checkpoint)
         mixture = Mixture(run.env, plan.streams, max(run.episodes // 4, 1), VALIDATION_SEED)
         validation = 0.0 if failed else model.accuracy(mixture, len(mixture.sources))
         results = measure(model, plan, run, failed=bool(failed))
@@ -146,7 +144,7 @@ def run_sequence(run: Run, checkpoint: Path) -> dict[str, Any]:
         "results": results,
         "validation": round(validation, 4),
         "curve": _curve(losses),
-        "cpu_seconds": None if begun else round(seconds, 1),
+        "cpu_seconds": seconds,
         "params": sum(p.numel() for p in model.parameters()),
         "state_nbytes": model.state_nbytes(),
         "env_steps": plan.num_updates * plan.batch_size * mixture.task.num_steps,

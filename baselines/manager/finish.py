@@ -1,6 +1,5 @@
-"""What every training of a language model here ends in: its CPU seconds, what it was made with, a run's result."""
+"""What every training of a language model here ends in: what it was made with, a run's result."""
 
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,24 +8,12 @@ import torch
 import transformers
 
 from memgym.baselines.recipe import RecipeInvalid, Run
+from memgym.baselines.timing import timed
 from memgym.core.evaluate import versions
 
-__all__ = ["made_with", "run_model", "timed"]
+__all__ = ["made_with", "run_model"]
 
 Made = TypeVar("Made")
-
-
-def timed(train: Callable[[], Made], checkpoint: Path) -> tuple[Made, float | None]:
-    """What a training gives, and its CPU seconds; None where an interrupted one went on.
-
-    Args:
-        train: the training.
-        checkpoint: common beginning of the names of its files.
-    """
-    begun = any(checkpoint.parent.glob(f"{checkpoint.name}*"))
-    since = time.process_time()
-    made = train()
-    return made, None if begun else round(time.process_time() - since, 1)
 
 
 def made_with() -> dict[str, str]:

@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 import torch
 
-from memgym.baselines.manager.finish import made_with, timed
+from memgym.baselines.manager.finish import made_with
+from memgym.baselines.timing import timed
 from memgym.errors import MemgymError
 
 __all__ = ["run_script", "script_parser", "train_and_keep"]

@@ -1,0 +1,24 @@
+"""CPU seconds of a training that may have been interrupted."""
+
+import time
+from collections.abc import Callable
+from glob import escape
+from pathlib import Path
+from typing import TypeVar
+
+__all__ = ["timed"]
+
+Made = TypeVar("Made")
+
+
+def timed(train: Callable[[], Made], checkpoint: Path) -> tuple[Made, float | None]:
+    """What a training gives, and its CPU seconds; None where an interrupted one went on, whose first part is unknown.
+
+    Args:
+        train: the training.
+        checkpoint: common beginning of the names of its files.
+    """
+    begun = any(checkpoint.parent.glob(f"{escape(checkpoint.name)}*"))
+    since = time.process_time()
+    made = train()
+    return made, None if begun else round(time.process_time() - since, 1)
