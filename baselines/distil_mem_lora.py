@@ -40,13 +40,13 @@ from memgym.agents.structured.mem_lora import (
     without_noops,
 )
 from memgym.agents.structured.steps_facts import Decisions
+from memgym.baselines.checkpoints import timed
 from memgym.baselines.manager.dialogues import Dialogue, Source
 from memgym.baselines.manager.finish import made_with
 from memgym.baselines.manager.network import Row, Trained, score_replies
 from memgym.baselines.manager.run import TEST_SEED
 from memgym.baselines.manager.warm_up import draw_dialogue
 from memgym.baselines.recipe import load_recipe
-from memgym.baselines.timing import timed
 from memgym.baselines.tiny_model import SKELETON, TinyPlan, make_tiny_model
 from memgym.core.arguments import check_integer
 from memgym.core.lines import write_atomically

@@ -19,7 +19,7 @@ from memgym.errors import DependencyMissing
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["draw_lines", "draw_recipe"]
+__all__ = ["draw_recipe"]
 
 FORMATS = (".png", ".svg", ".pdf")
 
@@ -47,9 +47,9 @@ def draw_recipe(recipe: Recipe, runs: Path, file: Path) -> None:
         raise DependencyMissing.for_extra("matplotlib", "plots", "a recipe's figure") from error
     if file.suffix not in FORMATS:
         raise RecipeInvalid(f"the figure is a {', '.join(FORMATS)} file, not {file.name!r}.")
-    _names(recipe)  # before anything is read
+    names = _names(recipe)
     found = recipe_runs(recipe, runs)
-    figure = draw_table(recipe, found) if _is_table(recipe) else draw_lines(recipe, found)
+    figure = draw_table(recipe, found) if _is_table(recipe) else _draw_lines(recipe, found, names)
     data = io.BytesIO()
     figure.savefig(data, format=file.suffix[1:])
     write_atomically(file, data.getvalue())
@@ -59,12 +59,10 @@ def _is_table(recipe: Recipe) -> bool:
     return recipe.figure.get("kind") == "table"
 
 
-def draw_lines(recipe: Recipe, runs: list[dict[str, Any]]) -> "Figure":
-    """The figure of `runs`, as `draw_recipe` says."""
+def _draw_lines(recipe: Recipe, runs: list[dict[str, Any]], names: dict[str, tuple[str, ...]]) -> "Figure":
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
-    names = _names(recipe)
     points = [
         ({**run["point"], **_evaluation(recipe, one), "seed": run["seed"]}, one["score"])
         for run in selected(recipe, runs)

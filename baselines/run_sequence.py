@@ -17,8 +17,8 @@ import memgym  # noqa: F401
 from memgym.agents.nn.forgetting import EmbeddingForgetting, draw_embedding_
 from memgym.agents.nn.size import solve_size
 from memgym.agents.sequence_model import Inputs, SequenceModel
+from memgym.baselines.checkpoints import timed
 from memgym.baselines.recipe import RecipeInvalid, Run
-from memgym.baselines.timing import timed
 from memgym.core.arguments import check_number
 from memgym.core.evaluate import versions
 from memgym.envs.streams import SequenceBatches

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from memgym.baselines.checkpoints import checkpoint_files
 from memgym.baselines.recipe import TRAINERS, Recipe, Run
 from memgym.core.engines import Engine, LocalEngine
 from memgym.core.result import write_atomically
@@ -48,8 +49,8 @@ def train(
     trained = (engine or LocalEngine()).run(run_one, [(run, out.resolve()) for run in open_runs])
     for number, (i, data) in enumerate(trained, done + 1):
         write_atomically(result_file(out, open_runs[i]), data)
-        for checkpoint in out.glob(f"{open_runs[i].name}{UNDER_WAY}*"):
-            checkpoint.unlink()
+        for file in checkpoint_files(out / f"{open_runs[i].name}{UNDER_WAY}"):
+            file.unlink()
         on_run(open_runs[i], number, len(runs))
     return [result_file(out, run) for run in runs]
 

@@ -13,7 +13,7 @@ from memgym.agents.ppo import MemoryPPO
 from memgym.agents.ppo.errors import TrainingDiverged
 from memgym.agents.ppo.update import Updater
 from memgym.baselines import run_ppo as runner
-from memgym.baselines.figure import draw_lines, draw_recipe
+from memgym.baselines.figure import _draw_lines, _names, draw_recipe
 from memgym.baselines.recipe import Recipe, RecipeInvalid, load_recipe, recipe_names
 from memgym.baselines.reference import expected_file
 from memgym.baselines.summary import as_json, recipe_runs, table
@@ -157,7 +157,7 @@ def test_runs_make_a_table_a_figure_and_a_summary(tiny: Recipe, tmp_path: Path) 
 def test_a_figure_has_a_line_for_each_seed_and_one_for_their_median() -> None:
     recipe = load_recipe("t_maze_shm")
     runs = recipe_runs(recipe, expected_file(recipe.name))
-    panel = draw_lines(recipe, runs).axes[0]
+    panel = _draw_lines(recipe, runs, _names(recipe)).axes[0]
     by_label = {line.get_label(): list(line.get_ydata()) for line in panel.lines}
     point = {"env.num_corridors": 3, "env.length_mode": "fixed", "train.module_kwargs.theta": "counter"}
     seeds = [[one["score"] for one in run["results"]] for run in runs if run["point"] == point]

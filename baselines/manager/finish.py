@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 import torch
 import transformers
 
+from memgym.baselines.checkpoints import timed
 from memgym.baselines.recipe import RecipeInvalid, Run
-from memgym.baselines.timing import timed
 from memgym.core.evaluate import versions
 
 __all__ = ["made_with", "run_model"]

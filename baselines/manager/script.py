@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 import torch
 
+from memgym.baselines.checkpoints import checkpoint_files, timed
 from memgym.baselines.manager.finish import made_with
-from memgym.baselines.timing import timed
 from memgym.errors import MemgymError
 
 __all__ = ["run_script", "script_parser", "train_and_keep"]
@@ -89,6 +89,6 @@ def train_and_keep(
     made, seconds = timed(lambda: train(checkpoint), checkpoint)
     extra = {**tell(made), "cpu_seconds": seconds, "versions": made_with()}
     save(made, extra)
-    for file in checkpoint.parent.glob(f"{checkpoint.name}*"):
+    for file in checkpoint_files(checkpoint):
         file.unlink()
     return extra

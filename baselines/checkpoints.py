@@ -1,4 +1,4 @@
-"""CPU seconds of a training that may have been interrupted."""
+"""Files of a training under way, and the CPU seconds of one that may have been interrupted."""
 
 import time
 from collections.abc import Callable
@@ -6,9 +6,14 @@ from glob import escape
 from pathlib import Path
 from typing import TypeVar
 
-__all__ = ["timed"]
+__all__ = ["checkpoint_files", "timed"]
 
 Made = TypeVar("Made")
+
+
+def checkpoint_files(checkpoint: Path) -> list[Path]:
+    """What lies there of a training under way, whose files' names begin alike."""
+    return list(checkpoint.parent.glob(f"{escape(checkpoint.name)}*"))
 
 
 def timed(train: Callable[[], Made], checkpoint: Path) -> tuple[Made, float | None]:
@@ -18,7 +23,7 @@ def timed(train: Callable[[], Made], checkpoint: Path) -> tuple[Made, float | No
         train: the training.
         checkpoint: common beginning of the names of its files.
     """
-    begun = any(checkpoint.parent.glob(f"{escape(checkpoint.name)}*"))
+    begun = bool(checkpoint_files(checkpoint))
     since = time.process_time()
     made = train()
     return made, None if begun else round(time.process_time() - since, 1)
