@@ -5,8 +5,8 @@
     python -m memgym.baselines.train_memory_manager --out models/manager
     python -m memgym.baselines.train_memory_manager --out models/manager --model Qwen/Qwen2.5-0.5B-Instruct --lora 16
 
-The task and the training are those of the recipe `memory_manager`, whose table `memgym train` makes; this keeps the
-model. An interrupted run goes on where it stopped when the same command is given again.
+The task and the training are those of the recipe `memory_manager` without demonstrations, whose table `memgym train`
+makes; this keeps the model. An interrupted run goes on where it stopped when the same command is given again.
 The card in the folder is an agent: ``memgym evaluate --agent models/manager/manager.json --suite dialogue``.
 """
 
@@ -24,6 +24,12 @@ from memgym.baselines.manager.training import CREDITS, Plan, Record
 from memgym.baselines.recipe import load_recipe
 
 RECIPE = "memory_manager"
+
+
+def recipe_plan(credit: str, **given: Any) -> Plan:
+    """How the recipe's row of this credit learns, with other settings where some are given."""
+    [run] = load_recipe(RECIPE).runs((0,), {"credit": credit, "oracle": "0.0"})
+    return Plan(**{**run.train, **given})
 
 
 def train(
@@ -77,8 +83,8 @@ def main(arguments: list[str] | None = None) -> None:
     given = parser.parse_args(arguments)
 
     def kept() -> dict[str, Any]:
-        plan = Plan(
-            credit=given.credit, model=given.model, device=given.device, lora=given.lora, form=given.form
+        plan = recipe_plan(
+            given.credit, model=given.model, device=given.device, lora=given.lora, form=given.form
         )
         return train(plan, given.out, given.seed, given.tensorboard, given.episodes)
 

@@ -1,7 +1,7 @@
 """Managers with adapters: what trains, what is saved, what plays; operations as JSON and as text; curves."""
 
 import json
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -254,8 +254,9 @@ def test_the_script_trains_saves_and_is_done(tmp_path: Path, monkeypatch: pytest
     pytest.importorskip("tensorboard", reason="needs tensorboard: pip install 'memgym[train]'")
     from memgym.baselines import train_memory_manager as script
 
-    small = {name: value for name, value in vars(SMALL).items() if name not in ("credit", "lora")}
-    monkeypatch.setattr(script, "Plan", partial(Plan, **{**small, "warm_up_updates": 2, "rollouts": 1}))
+    assert script.recipe_plan("ppo").rollouts < script.recipe_plan("local").rollouts  # as the recipe says
+    small = replace(SMALL, warm_up_updates=2, rollouts=1)
+    monkeypatch.setattr(script, "recipe_plan", lambda credit, **given: replace(small, credit=credit, **given))
     out = tmp_path / "kept"
     given = ["--out", str(out), "--lora", "4", "--seed", "2", "--episodes", "2"]
     script.main([*given, "--tensorboard", str(tmp_path / "curves")])

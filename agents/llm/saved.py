@@ -63,13 +63,13 @@ MODEL, ADAPTER = "model", "adapter"
 TEAM_FORMAT = "memgym-team-1"
 MAX_BYTES = 1 << 20
 SHIPPED = Path(__file__).parents[1] / "weights" / "grpo_manager"
-TURNS = 400 * 16 * 12  # rollouts, dialogues in each, turns in each
+TURNS = 560 * 16 * 12  # rollouts, dialogues in each, turns in each
 
 
 def grpo_manager() -> PolicyAgent:
     """A model of 212,000 parameters, made from nothing, that GRPO taught from the outcome alone to manage a memory.
 
-    ``python -m memgym.baselines.train_memory_manager --out agents/weights/grpo_manager --seed 2`` made it.
+    ``python -m memgym.baselines.train_memory_manager --out agents/weights/grpo_manager --seed 1`` made it.
     """
     manager, _, files = _loaded(MANAGER, SHIPPED, "cpu")
     agent = manager_agent(manager, {}, files)

@@ -1,0 +1,96 @@
+"""What memory managers do in each situation, before and after they learned.
+
+    python -m memgym.baselines.operations memory_manager
+
+prints the table from the committed results: how often each operation was chosen, greedily, on dialogues that no
+training has, each turn in the bank that the oracle has then. Accuracy alone does not tell a manager that never
+deletes from one that forgets what it should keep.
+"""
+
+import argparse
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+from memgym.baselines.recipe import Recipe, load_recipe
+from memgym.baselines.reference import as_markdown, expected_file
+from memgym.baselines.summary import evaluation_names, recipe_runs
+
+__all__ = ["operations"]
+
+SELDOM = 0.005  # what has a smaller share is left out
+
+
+def operations(recipe: Recipe, runs: list[dict[str, Any]], evaluation: int = 0) -> list[list[str]]:
+    """A row for each run, a column for each situation: the share of each operation, the most frequent first.
+
+    Runs that differ in nothing but the seed and do the same share a row.
+
+    Args:
+        recipe: of memory managers.
+        runs: its finished ones.
+        evaluation: which of them, from 0 on.
+
+    Returns:
+        Rows of text, the header first.
+
+    Raises:
+        ValueError: runs of something else, or no such evaluation.
+    """
+    seeds: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    situations: list[str] = []
+    for run in runs:
+        told = [one["operations"] for one in run.get("measured", ()) if "operations" in one]
+        if not told:
+            raise ValueError(f"recipe {recipe.name!r} trains no memory manager alone.")
+        if not 0 <= evaluation < len(told):
+            raise ValueError(
+                f"recipe {recipe.name!r} has evaluations 0 to {len(told) - 1}, not {evaluation}."
+            )
+        found = told[evaluation]
+        situations = situations or list(found)
+        point = (str(run["point"][key]) for key in recipe.grid)
+        seeds[*point, *(_shares(found[situation]) for situation in situations)].append(run["seed"])
+    width = len(recipe.grid)
+    grid = [key.rpartition(".")[2] for key in recipe.grid]
+    rows = [
+        [*row[:width], ", ".join(map(str, some)), *row[width:]]
+        for row, some in sorted(seeds.items(), key=lambda item: _place(recipe, item[0]))
+    ]
+    return [[*grid, "seeds", *situations], *rows]
+
+
+def _shares(found: Mapping[str, float]) -> str:
+    """For example ``UPDATE 0.98, NOOP 0.02``."""
+    often = sorted(found.items(), key=lambda item: -item[1])
+    return ", ".join(f"{name} {share:.2f}" for name, share in often if share >= SELDOM)
+
+
+def _place(recipe: Recipe, row: tuple[str, ...]) -> list[int]:
+    """Where a row stands: in the order of the grid, whatever the order of the runs."""
+    return [
+        list(map(str, values)).index(value) for values, value in zip(recipe.grid.values(), row, strict=False)
+    ]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Print a table of the committed results."""
+    parser = argparse.ArgumentParser(
+        prog="python -m memgym.baselines.operations",
+        description="Print what a recipe's memory managers do in each situation, as a Markdown table.",
+        epilog="example:\n  python -m memgym.baselines.operations memory_manager --evaluation 2\n",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("recipe", help="its name")
+    parser.add_argument("--evaluation", type=int, default=0, help="which one, from 0 (default) on")
+    given = parser.parse_args(arguments)
+    recipe = load_recipe(given.recipe)
+    try:
+        head, *rows = operations(recipe, recipe_runs(recipe, expected_file(recipe.name)), given.evaluation)
+    except ValueError as error:
+        parser.error(str(error))
+    print(f"{evaluation_names(recipe)[given.evaluation]}\n\n{as_markdown(head, rows)}")
+
+
+if __name__ == "__main__":
+    main()
