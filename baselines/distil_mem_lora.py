@@ -17,7 +17,6 @@ What is not reached yet: in an earlier run, before made-up words kept what a rea
 than the others do, and no whole answer was the teacher's.
 """
 
-import argparse
 import json
 import shutil
 from collections import Counter
@@ -41,6 +40,7 @@ from memgym.agents.structured.mem_lora import (
 )
 from memgym.agents.structured.steps_facts import Decisions
 from memgym.baselines.checkpoints import timed
+from memgym.baselines.command_line import module_parser
 from memgym.baselines.manager.dialogues import Dialogue, Source
 from memgym.baselines.manager.finish import made_with
 from memgym.baselines.manager.network import Row, Trained, score_replies
@@ -401,11 +401,10 @@ def distil(plan: Plan, out: Path, episodes: int = 20) -> dict[str, Any]:
 def main(arguments: list[str] | None = None) -> None:
     """Distil and print what came of it."""
     default = Plan()
-    parser = argparse.ArgumentParser(
-        prog="python -m memgym.baselines.distil_mem_lora",
-        description="Train an adapter for each step of MemLoRA on what rules answered, over one model.",
-        epilog="example:\n  python -m memgym.baselines.distil_mem_lora --out models/mem_lora\n",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = module_parser(
+        "memgym.baselines.distil_mem_lora",
+        "Train an adapter for each step of MemLoRA on what rules answered, over one model.",
+        "--out models/mem_lora",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of the adapters")
     parser.add_argument(

@@ -6,15 +6,15 @@ prints the table from the committed results. A paper that keeps the checkpoint w
 the last weights report different agents; this tells how different.
 """
 
-import argparse
 from collections import defaultdict
 from typing import Any
 
 import numpy as np
 
+from memgym.baselines.command_line import module_parser
 from memgym.baselines.recipe import Recipe, load_recipe
-from memgym.baselines.reference import as_markdown, expected_file
-from memgym.baselines.summary import recipe_runs
+from memgym.baselines.reference import as_markdown
+from memgym.baselines.summary import committed_runs
 
 __all__ = ["moments"]
 
@@ -59,15 +59,14 @@ def moments(recipe: Recipe, runs: list[dict[str, Any]]) -> list[list[str]]:
 
 def main() -> None:
     """Print a table of the committed results."""
-    parser = argparse.ArgumentParser(
-        prog="python -m memgym.baselines.moments",
-        description="Print what a recipe's committed runs are worth by when they are judged, as a Markdown table.",
-        epilog="example:\n  python -m memgym.baselines.moments t_maze_grid\n",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = module_parser(
+        "memgym.baselines.moments",
+        "Print what a recipe's committed runs are worth by when they are judged, as a Markdown table.",
+        "t_maze_grid",
     )
     parser.add_argument("recipe", help="its name")
     recipe = load_recipe(parser.parse_args().recipe)
-    head, *rows = moments(recipe, recipe_runs(recipe, expected_file(recipe.name)))
+    head, *rows = moments(recipe, committed_runs(recipe))
     print(as_markdown(head, rows))
 
 

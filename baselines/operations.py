@@ -7,14 +7,14 @@ training has, each turn in the bank that the oracle has then. Accuracy alone doe
 deletes from one that forgets what it should keep.
 """
 
-import argparse
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
+from memgym.baselines.command_line import module_parser
 from memgym.baselines.recipe import Recipe, load_recipe
-from memgym.baselines.reference import as_markdown, expected_file
-from memgym.baselines.summary import evaluation_names, recipe_runs
+from memgym.baselines.reference import as_markdown
+from memgym.baselines.summary import committed_runs, evaluation_names
 
 __all__ = ["operations"]
 
@@ -37,7 +37,9 @@ def operations(recipe: Recipe, runs: list[dict[str, Any]], evaluation: int = 0) 
     Raises:
         ValueError: runs of something else, or no such evaluation.
     """
-    seeds: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    seeds: dict[tuple[str, ...], dict[tuple[str, ...], list[int]]] = {  # in the order of the grid
+        _values(recipe, run.point): defaultdict(list) for run in recipe.runs()
+    }
     situations: list[str] = []
     for run in runs:
         told = [one["operations"] for one in run.get("measured", ()) if "operations" in one]
@@ -49,15 +51,19 @@ def operations(recipe: Recipe, runs: list[dict[str, Any]], evaluation: int = 0) 
             )
         found = told[evaluation]
         situations = situations or list(found)
-        point = (str(run["point"][key]) for key in recipe.grid)
-        seeds[*point, *(_shares(found[situation]) for situation in situations)].append(run["seed"])
-    width = len(recipe.grid)
+        shares = tuple(_shares(found[situation]) for situation in situations)
+        seeds[_values(recipe, run["point"])][shares].append(run["seed"])
     grid = [key.rpartition(".")[2] for key in recipe.grid]
     rows = [
-        [*row[:width], ", ".join(map(str, some)), *row[width:]]
-        for row, some in sorted(seeds.items(), key=lambda item: _place(recipe, item[0]))
+        [*point, ", ".join(map(str, some)), *shares]
+        for point, by_shares in seeds.items()
+        for shares, some in by_shares.items()
     ]
     return [[*grid, "seeds", *situations], *rows]
+
+
+def _values(recipe: Recipe, point: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(str(point[key]) for key in recipe.grid)
 
 
 def _shares(found: Mapping[str, float]) -> str:
@@ -66,27 +72,19 @@ def _shares(found: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {share:.2f}" for name, share in often if share >= SELDOM)
 
 
-def _place(recipe: Recipe, row: tuple[str, ...]) -> list[int]:
-    """Where a row stands: in the order of the grid, whatever the order of the runs."""
-    return [
-        list(map(str, values)).index(value) for values, value in zip(recipe.grid.values(), row, strict=False)
-    ]
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Print a table of the committed results."""
-    parser = argparse.ArgumentParser(
-        prog="python -m memgym.baselines.operations",
-        description="Print what a recipe's memory managers do in each situation, as a Markdown table.",
-        epilog="example:\n  python -m memgym.baselines.operations memory_manager --evaluation 2\n",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = module_parser(
+        "memgym.baselines.operations",
+        "Print what a recipe's memory managers do in each situation, as a Markdown table.",
+        "memory_manager --evaluation 2",
     )
     parser.add_argument("recipe", help="its name")
     parser.add_argument("--evaluation", type=int, default=0, help="which one, from 0 (default) on")
     given = parser.parse_args(arguments)
     recipe = load_recipe(given.recipe)
     try:
-        head, *rows = operations(recipe, recipe_runs(recipe, expected_file(recipe.name)), given.evaluation)
+        head, *rows = operations(recipe, committed_runs(recipe), given.evaluation)
     except ValueError as error:
         parser.error(str(error))
     print(f"{evaluation_names(recipe)[given.evaluation]}\n\n{as_markdown(head, rows)}")

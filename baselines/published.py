@@ -5,7 +5,6 @@
 prints the table from the committed results; the paper's figures lie in `baselines/published/`.
 """
 
-import argparse
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from memgym.baselines.command_line import module_parser
 from memgym.baselines.recipe import Recipe, load_recipe
-from memgym.baselines.reference import as_markdown, expected_file
-from memgym.baselines.summary import recipe_runs, scores
+from memgym.baselines.reference import as_markdown
+from memgym.baselines.summary import committed_runs, scores
 
 __all__ = ["Published", "as_trained", "load_published", "side_by_side"]
 
@@ -140,11 +140,10 @@ def _spread(values: np.ndarray | None) -> str:
 
 def main() -> None:
     """Print a table of the committed results."""
-    parser = argparse.ArgumentParser(
-        prog="python -m memgym.baselines.published",
-        description="Print a recipe's committed results beside what is published, as a Markdown table.",
-        epilog="example:\n  python -m memgym.baselines.published t_maze_grid --as-trained\n",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = module_parser(
+        "memgym.baselines.published",
+        "Print a recipe's committed results beside what is published, as a Markdown table.",
+        "t_maze_grid --as-trained",
     )
     parser.add_argument("recipe", help="its name")
     parser.add_argument(
@@ -155,7 +154,7 @@ def main() -> None:
     published = load_published(recipe)
     if published is None:
         parser.error(f"nothing is published for recipe {recipe.name!r}.")
-    runs = recipe_runs(recipe, expected_file(recipe.name))
+    runs = committed_runs(recipe)
     if given.as_trained:
         head, *rows = as_trained(recipe, runs, published, recipe.figure["line"])
     else:

@@ -1,6 +1,5 @@
 """What the runs of a recipe say together: a row for each point of its grid, scores over its seeds."""
 
-import argparse
 import json
 from collections import defaultdict
 from pathlib import Path
@@ -8,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from memgym.baselines.command_line import module_parser
 from memgym.baselines.recipe import Recipe, load_recipe
 from memgym.baselines.reference import expected_file
 from memgym.baselines.train import read_runs
 from memgym.core.result import write_atomically
 from memgym.errors import ResultInvalid
 
-__all__ = ["as_json", "evaluation_names", "recipe_runs", "scores", "selected", "table"]
+__all__ = ["as_json", "committed_runs", "evaluation_names", "recipe_runs", "scores", "selected", "table"]
 
 
 def recipe_runs(recipe: Recipe, out: Path) -> list[dict[str, Any]]:
@@ -33,6 +33,11 @@ def recipe_runs(recipe: Recipe, out: Path) -> list[dict[str, Any]]:
     if not found:
         raise ResultInvalid(f"{out} holds no run of recipe {recipe.name!r} as it is now.")
     return found
+
+
+def committed_runs(recipe: Recipe) -> list[dict[str, Any]]:
+    """The runs of this recipe that memgym comes with, as `recipe_runs` lists them."""
+    return recipe_runs(recipe, expected_file(recipe.name))
 
 
 def _committed(recipe: Recipe, file: Path) -> list[dict[str, Any]]:
@@ -174,11 +179,10 @@ def _line(run: dict[str, Any]) -> dict[str, Any]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Add finished runs to the committed results, and draw their figure."""
-    parser = argparse.ArgumentParser(
-        prog="python -m memgym.baselines.summary",
-        description="Add the finished runs of a recipe to the committed results (baselines/expected/RECIPE.json).",
-        epilog="example:\n  python -m memgym.baselines.summary t_maze_grid runs/t_maze_grid\n",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = module_parser(
+        "memgym.baselines.summary",
+        "Add the finished runs of a recipe to the committed results (baselines/expected/RECIPE.json).",
+        "t_maze_grid runs/t_maze_grid",
     )
     parser.add_argument("recipe", help="its name")
     parser.add_argument("runs", type=Path, help="folder of its runs")

@@ -1,6 +1,5 @@
 """What the reference agents trained on Endless T-Maze have in common: settings, the run, the command."""
 
-import argparse
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -15,6 +14,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from memgym.agents.sb3 import ProgressLine, success_rate
 from memgym.agents.weights_io import save_weights
+from memgym.baselines.command_line import module_parser
 from memgym.core.agent import AgentCard
 
 __all__ = ["ENV_ID", "TMazeConfig", "learn_and_score", "make_mazes", "training_main"]
@@ -127,14 +127,12 @@ def training_main(
         policy_kwargs: of the model's policy.
         settings: what the agent has to know beside its policy.
     """
-    command = f"python -m {module}"
     stem = f"runs/{name.replace('-', '_')}"
-    parser = argparse.ArgumentParser(
-        prog=command,
-        description="Train an agent on Endless T-Maze; save its weights as safetensors, and a card.",
-        epilog=f"examples:\n  {command} --out {stem}\n"
-        f"  {command} --out {stem}_seed1 --seed 1 --total-steps 200000\n",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = module_parser(
+        module,
+        "Train an agent on Endless T-Maze; save its weights as safetensors, and a card.",
+        f"--out {stem}",
+        f"--out {stem}_seed1 --seed 1 --total-steps 200000",
     )
     parser.add_argument("--out", type=Path, required=True, help="files to write, without a suffix")
     for option in ("seed", "total_steps", "num_corridors"):
@@ -153,6 +151,6 @@ def training_main(
         description=description,
         training_steps=model.num_timesteps,
         trained_on=(ENV_ID,),
-        extra={"command": command, "seed": config.seed, "config": asdict(config), **run},
+        extra={"command": parser.prog, "seed": config.seed, "config": asdict(config), **run},
     )
     save_weights(out, model.policy, card, policy_kwargs=policy_kwargs, settings=settings)

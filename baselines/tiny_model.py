@@ -14,7 +14,6 @@ The chat template leaves the schemas of tools out, which would cost hundreds of 
 The same plan gives the same bytes, in any process, with the same versions of torch, tokenizers and transformers.
 """
 
-import argparse
 import os
 import shutil
 import tempfile
@@ -25,6 +24,7 @@ from typing import Any
 
 import gymnasium as gym
 
+from memgym.baselines.command_line import module_parser
 from memgym.core.arguments import check_integer
 from memgym.errors import DependencyMissing
 from memgym.llm.channels import DATA_END, DATA_START
@@ -252,11 +252,10 @@ def _texts(plan: TinyPlan) -> Iterator[str]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Make the tiny model and save it."""
-    parser = argparse.ArgumentParser(
-        prog="python -m memgym.baselines.tiny_model",
-        description="Make a tiny language model with random weights, and its tokenizer.",
-        epilog="example:\n  python -m memgym.baselines.tiny_model models/tiny --width 128\n",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = module_parser(
+        "memgym.baselines.tiny_model",
+        "Make a tiny language model with random weights, and its tokenizer.",
+        "models/tiny --width 128",
     )
     parser.add_argument("folder", type=Path, help="where to; must not be there yet")
     for name in ("vocab_size", "width", "layers", "context", "seed"):

@@ -1,6 +1,7 @@
 """Shared fixtures: the real data, where it is on this machine, and a server in the place of a language model."""
 
 import os
+import re
 import runpy
 import sys
 from collections.abc import Callable, Iterator
@@ -23,6 +24,19 @@ RULE_SERVER = Path(__file__).parents[1] / "benchmarks" / "rule_server.py"
 
 if "MEMGYM_DATA" not in os.environ and BESIDE.is_dir():
     os.environ["MEMGYM_DATA"] = str(BESIDE)
+
+
+@pytest.fixture(scope="session")
+def shown() -> Callable[[str, str, str], str]:
+    """(document, kind, name) -> what stands there between ``<!-- KIND:NAME -->`` and ``<!-- /KIND -->``."""
+
+    def table(document: str, kind: str, name: str) -> str:
+        text = (Path(__file__).parents[1] / document).read_text("utf-8")
+        found = re.search(rf"<!-- {kind}:{name} -->\n(.*?)\n<!-- /{kind} -->", text, re.DOTALL)
+        assert found is not None, f"{document} has no table {kind}:{name}"
+        return found[1]
+
+    return table
 
 
 @pytest.fixture(autouse=True)

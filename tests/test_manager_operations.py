@@ -1,7 +1,6 @@
 """What memory managers do in each situation, as a table."""
 
-import re
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,10 +10,9 @@ pytest.importorskip("typer", reason="recipes are read by the command line's extr
 from memgym.baselines import operations as script
 from memgym.baselines.operations import operations
 from memgym.baselines.recipe import load_recipe
-from memgym.baselines.reference import as_markdown, expected_file
-from memgym.baselines.summary import recipe_runs
+from memgym.baselines.reference import as_markdown
+from memgym.baselines.summary import committed_runs
 
-ROOT = Path(__file__).parents[1]
 RECIPE = load_recipe("memory_manager")
 
 
@@ -62,12 +60,6 @@ def test_runs_of_something_else_are_refused(recipe: str, capsys: pytest.CaptureF
     assert "no memory manager" in capsys.readouterr().err
 
 
-def test_results_show_the_committed_runs() -> None:
-    head, *rows = operations(RECIPE, recipe_runs(RECIPE, expected_file(RECIPE.name)))
-    shown = re.search(
-        r"<!-- operations:memory_manager -->\n(.*?)\n<!-- /operations -->",
-        (ROOT / "RESULTS.md").read_text(),
-        re.S,
-    )
-    assert shown is not None
-    assert shown[1] == as_markdown(head, rows)
+def test_results_show_the_committed_runs(shown: Callable[[str, str, str], str]) -> None:
+    head, *rows = operations(RECIPE, committed_runs(RECIPE))
+    assert shown("RESULTS.md", "operations", RECIPE.name) == as_markdown(head, rows)

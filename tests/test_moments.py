@@ -1,7 +1,6 @@
 """What a training is worth by when it is judged."""
 
-import re
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,10 +9,9 @@ pytest.importorskip("typer", reason="recipes are read by the command line's extr
 
 from memgym.baselines.moments import moments
 from memgym.baselines.recipe import load_recipe
-from memgym.baselines.reference import as_markdown, expected_file
-from memgym.baselines.summary import recipe_runs
+from memgym.baselines.reference import as_markdown
+from memgym.baselines.summary import committed_runs
 
-ROOT = Path(__file__).parents[1]
 RECIPE = load_recipe("t_maze_grid")
 
 
@@ -48,10 +46,6 @@ def test_a_run_that_was_judged_elsewhere_alone_is_refused() -> None:
         moments(RECIPE, [run])
 
 
-def test_results_show_the_committed_runs() -> None:
-    head, *rows = moments(RECIPE, recipe_runs(RECIPE, expected_file(RECIPE.name)))
-    shown = re.search(
-        r"<!-- moments:t_maze_grid -->\n(.*?)\n<!-- /moments -->", (ROOT / "RESULTS.md").read_text(), re.S
-    )
-    assert shown is not None
-    assert shown[1] == as_markdown(head, rows)
+def test_results_show_the_committed_runs(shown: Callable[[str, str, str], str]) -> None:
+    head, *rows = moments(RECIPE, committed_runs(RECIPE))
+    assert shown("RESULTS.md", "moments", RECIPE.name) == as_markdown(head, rows)

@@ -1,7 +1,6 @@
 """What papers report, beside what the recipes' runs measured."""
 
-import re
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
@@ -9,10 +8,9 @@ pytest.importorskip("typer", reason="recipes are read by the command line's extr
 
 from memgym.baselines.published import FOLDER, as_trained, load_published, side_by_side
 from memgym.baselines.recipe import load_recipe, recipe_names
-from memgym.baselines.reference import as_markdown, expected_file
-from memgym.baselines.summary import recipe_runs
+from memgym.baselines.reference import as_markdown
+from memgym.baselines.summary import committed_runs
 
-ROOT = Path(__file__).parents[1]
 NAMES = sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
@@ -59,13 +57,10 @@ def test_ours_stand_beside_the_paper_s() -> None:
     assert row[head.index("num corridors 5, corridor length 10")] == "0.69 / – / 0.05"
 
 
-def test_readme_shows_the_committed_results_beside_the_paper_s() -> None:
+def test_readme_shows_the_committed_results_beside_the_paper_s(shown: Callable[[str, str, str], str]) -> None:
     recipe = load_recipe("t_maze_grid")
     published = load_published(recipe)
     assert published is not None
-    runs = recipe_runs(recipe, expected_file(recipe.name))
+    runs = committed_runs(recipe)
     head, *rows = as_trained(recipe, runs, published, "train.cell")
-    text = (ROOT / "README.md").read_text()
-    shown = re.search(r"<!-- published:t_maze_grid -->\n(.*?)\n<!-- /published -->", text, re.DOTALL)
-    assert shown is not None
-    assert shown[1] == as_markdown(head, rows)
+    assert shown("README.md", "published", recipe.name) == as_markdown(head, rows)

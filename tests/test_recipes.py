@@ -15,8 +15,7 @@ from memgym.agents.ppo.update import Updater
 from memgym.baselines import run_ppo as runner
 from memgym.baselines.figure import _draw_lines, _names, draw_recipe
 from memgym.baselines.recipe import Recipe, RecipeInvalid, load_recipe, recipe_names
-from memgym.baselines.reference import expected_file
-from memgym.baselines.summary import as_json, recipe_runs, table
+from memgym.baselines.summary import as_json, committed_runs, recipe_runs, table
 from memgym.baselines.train import read_runs, result_file, train
 from memgym.cli.main import app
 from memgym.errors import ResultInvalid
@@ -156,7 +155,7 @@ def test_runs_make_a_table_a_figure_and_a_summary(tiny: Recipe, tmp_path: Path) 
 
 def test_a_figure_has_a_line_for_each_seed_and_one_for_their_median() -> None:
     recipe = load_recipe("t_maze_shm")
-    runs = recipe_runs(recipe, expected_file(recipe.name))
+    runs = committed_runs(recipe)
     panel = _draw_lines(recipe, runs, _names(recipe)).axes[0]
     by_label = {line.get_label(): list(line.get_ydata()) for line in panel.lines}
     point = {"env.num_corridors": 3, "env.length_mode": "fixed", "train.module_kwargs.theta": "counter"}

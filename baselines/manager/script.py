@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import torch
 
 from memgym.baselines.checkpoints import checkpoint_files, timed
+from memgym.baselines.command_line import module_parser
 from memgym.baselines.manager.finish import made_with
 from memgym.errors import MemgymError
 
@@ -24,13 +25,11 @@ def script_parser(name: str, description: str, what: str) -> argparse.ArgumentPa
         description: what it does.
         what: is made, in the examples.
     """
-    prog = f"python -m memgym.baselines.{name}"
-    parser = argparse.ArgumentParser(
-        prog=prog,
-        description=description,
-        epilog=f"examples:\n  {prog} --out models/{what}\n"
-        f"  {prog} --out models/small --model models/qwen --lora 16 --device cuda\n",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = module_parser(
+        f"memgym.baselines.{name}",
+        description,
+        f"--out models/{what}",
+        "--out models/small --model models/qwen --lora 16 --device cuda",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder to be made")
     parser.add_argument("--model", default="tiny", help="'tiny' (default), a folder, or an id on the hub")
