@@ -12,9 +12,11 @@ comes of it is ``make_agent("mem-lora", llm="local:FOLDER/base", adapters={...})
 
 An interrupted run goes on where it stopped when the same command is given again.
 
-What is not reached yet: in an earlier run, before made-up words kept what a reader reads by, three CPU minutes
-(``--dialogues 200 --base-updates 300 --updates 120``) let each adapter of the tiny model foretell its own step better
-than the others do, and no whole answer was the teacher's.
+What is reached: ``--dialogues 800 --base-updates 1500 --updates 800``, 863 CPU seconds, seed 0, on 20 dialogues of the
+test split: each adapter of the tiny model foretells its own step better than the others do; the one for facts extracts
+what the rules do in 0.52 of the turns, the one for operations decides as they do for 0.68 of the facts, and the one for
+answers, which has to find a word among twenty memories, gives none of theirs. Left alone with its own memory the policy
+does as the teacher in 0.13 of the turns.
 """
 
 import json
@@ -30,6 +32,7 @@ import torch
 from memgym.agents.llm.lora import add_lora, save_lora
 from memgym.agents.nn.fitting import minimise
 from memgym.agents.policy_agent import PolicyAgent
+from memgym.agents.ppo.stochastic import find_device
 from memgym.agents.structured.adapters import with_adapters
 from memgym.agents.structured.mem_lora import (
     STEPS,
@@ -46,7 +49,7 @@ from memgym.baselines.manager.finish import made_with
 from memgym.baselines.manager.network import Row, Trained, score_replies
 from memgym.baselines.manager.run import TEST_SEED
 from memgym.baselines.manager.warm_up import draw_dialogue
-from memgym.baselines.recipe import load_recipe
+from memgym.baselines.recipe_file import load_recipe
 from memgym.baselines.tiny_model import SKELETON, TinyPlan, make_tiny_model
 from memgym.core.arguments import check_integer
 from memgym.core.lines import write_atomically
@@ -113,6 +116,7 @@ class Plan:
         width: of the tiny model.
         layers: of the tiny model.
         seed: of everything random.
+        device: where it is taught, e.g. ``"cuda"``.
 
     Raises:
         ValueError: an argument outside its range.
@@ -129,10 +133,12 @@ class Plan:
     width: int = 64
     layers: int = 3
     seed: int = 0
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         for name in ("rank", "dialogues", "base_updates", "updates", "batch"):
             check_integer(name, getattr(self, name), 1, 1 << 20)
+        find_device(self.device)
 
 
 class RuleTeacher(Client):
@@ -201,6 +207,7 @@ def make_base(plan: Plan, folder: Path, file: Path) -> None:
     model, tokenizer = make_tiny_model(
         TinyPlan(width=plan.width, layers=plan.layers, skeleton=SKELETON + PIECES, seed=plan.seed)
     )
+    model = model.to(plan.device)
     rows = [row for step in TAUGHT for row in examples(file, step, tokenizer)]
     rows = sorted((row for row in rows if len(row.prompt) <= LONGEST), key=lambda row: (len(row.prompt), row))
 
@@ -244,7 +251,7 @@ def _repeated(shown: Sequence[int], rng: CounterRNG) -> Row:
 
 def teach(plan: Plan, base: str, step: str, folder: Path, file: Path) -> None:
     """Train the adapter of one step on what the teacher answered, and save it."""
-    local = LocalClient(base)
+    local = LocalClient(base, device=plan.device)
     model = local.network
     rows, rng = examples(file, step, local.tokenizer), CounterRNG(plan.seed).fork(2)
     adapters = add_lora(model, plan.rank, plan.seed)
@@ -354,6 +361,22 @@ def distilled_agent(out: Path, base: str) -> PolicyAgent:
     return mem_lora(f"local:{base}", adapters_in(out))
 
 
+def _claim(out: Path, plan: Plan) -> None:
+    """Refuse a folder that another plan has begun: what is there would pass for what this one makes.
+
+    Raises:
+        ValueError: it is another's.
+    """
+    file, mine = out / "plan.json", vars(plan)
+    if file.is_file():
+        theirs = json.loads(file.read_bytes())
+        if other := sorted(name for name in mine if theirs.get(name) != mine[name]):
+            was = ", ".join(f"{name} {theirs.get(name)!r}" for name in other)
+            raise ValueError(f"{out} was begun with {was}; remove it, or name another folder.")
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomically(file, (json.dumps(mine, indent=1) + "\n").encode())
+
+
 def distil(plan: Plan, out: Path, episodes: int = 20) -> dict[str, Any]:
     """Record the teacher, train what is not there yet, measure.
 
@@ -366,10 +389,12 @@ def distil(plan: Plan, out: Path, episodes: int = 20) -> dict[str, Any]:
         The plan, CPU seconds of recording and training (None where an interrupted one went on), `nats` and
         `agreement` on the test split, versions. ``distilled.json`` in the folder says the same.
     """
+    check_integer("episodes", episodes, 1, 1 << 20)
     env = load_recipe(ENV).env
     source, unseen = Source(env), Source({**env, "split": "test"})
     taught, held_out = out / "teacher.jsonl", out / "held_out.jsonl"
     base = base_of(plan, out)
+    _claim(out, plan)
 
     def train() -> None:
         record(taught, (draw_dialogue(source, plan.seed, episode) for episode in range(plan.dialogues)))
@@ -413,6 +438,7 @@ def main(arguments: list[str] | None = None) -> None:
     for name in ("rank", "dialogues", "base_updates", "updates", "batch", "seed"):
         value = getattr(default, name)
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=value, help=f"default {value}")
+    parser.add_argument("--device", default=default.device, help="where it is taught, e.g. cuda; default cpu")
     parser.add_argument("--episodes", type=int, default=20, help="test dialogues to measure on; default 20")
     given = vars(parser.parse_args(arguments))
     out, episodes = given.pop("out"), given.pop("episodes")

@@ -38,7 +38,7 @@ def draw_recipe(recipe: Recipe, runs: Path, file: Path) -> None:
         file: the picture.
 
     Raises:
-        RecipeInvalid: no figure, a name that the recipe does not vary, or an unknown format of the file.
+        RecipeInvalid: no figure, or an unknown format of the file.
         DependencyMissing: matplotlib is not installed.
     """
     try:
@@ -124,26 +124,10 @@ def _names(recipe: Recipe) -> dict[str, tuple[str, ...]]:
     """What each axis varies; rows and columns may vary nothing, or several things."""
     if not recipe.figure:
         raise RecipeInvalid(f"recipe {recipe.name!r} has no figure.")
-    known = {**recipe.grid, **recipe.evaluate}
-    given = dict(recipe.figure)
-    if given.pop("kind", "lines") not in ("lines", "table"):
-        raise RecipeInvalid(f"recipe {recipe.name!r}: the figure's kind is 'lines' or 'table'.")
-    if _is_table(recipe) and (
-        not recipe.axes or given.keys() != {"line"} or given["line"] not in recipe.grid
-    ):
-        raise RecipeInvalid(
-            f"recipe {recipe.name!r}: a table has axes, and a line that is an entry of the grid."
-        )
     names: dict[str, tuple[str, ...]] = {"x": (), "line": (), "rows": (), "columns": ()}
-    for axis, value in given.items():
-        listed: list[Any] = value if isinstance(value, list) and axis in ("rows", "columns") else [value]
-        if axis not in names or not all(
-            isinstance(name, str) and name.removeprefix("evaluate.") in known for name in listed
-        ):
-            raise RecipeInvalid(f"recipe {recipe.name!r}: figure has no {axis} = {value!r}.")
-        names[axis] = tuple(listed)
-    if not _is_table(recipe) and not (names["x"] and names["line"]):
-        raise RecipeInvalid(f"recipe {recipe.name!r}: a figure of lines names x and line.")
+    for axis in names.keys() & recipe.figure.keys():
+        value = recipe.figure[axis]
+        names[axis] = tuple(value) if isinstance(value, list) else (value,)
     return names
 
 

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 
 from memgym.baselines.command_line import module_parser
-from memgym.baselines.recipe import Recipe, load_recipe
+from memgym.baselines.recipe import Recipe
+from memgym.baselines.recipe_file import load_recipe
 from memgym.baselines.reference import as_markdown
 from memgym.baselines.summary import committed_runs
+from memgym.errors import MemgymError
 
 __all__ = ["moments"]
 
@@ -37,11 +39,15 @@ def moments(recipe: Recipe, runs: list[dict[str, Any]]) -> list[list[str]]:
         Rows of text, the header first.
 
     Raises:
-        ValueError: a run was not evaluated in the environment that it was trained in.
+        ValueError: a run has no curve of successes, or was not evaluated in the environment that it was trained in.
     """
     line = recipe.figure["line"]
     found: dict[Any, list[list[float]]] = defaultdict(list)
     for run in runs:
+        if "success" not in run["curve"]:
+            raise ValueError(
+                f"recipe {recipe.name!r} has no curves of successes: it is of trainer {recipe.trainer!r}."
+            )
         last = [one["score"] for one in run["results"] if one["env"] == run["env"]]
         if not last:
             raise ValueError(f"no evaluation of {run['point']} has the environment that it was trained in.")
@@ -57,7 +63,7 @@ def moments(recipe: Recipe, runs: list[dict[str, Any]]) -> list[list[str]]:
     return rows
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Print a table of the committed results."""
     parser = module_parser(
         "memgym.baselines.moments",
@@ -65,8 +71,12 @@ def main() -> None:
         "t_maze_grid",
     )
     parser.add_argument("recipe", help="its name")
-    recipe = load_recipe(parser.parse_args().recipe)
-    head, *rows = moments(recipe, committed_runs(recipe))
+    given = parser.parse_args(arguments)
+    try:
+        recipe = load_recipe(given.recipe)
+        head, *rows = moments(recipe, committed_runs(recipe))
+    except (MemgymError, OSError, ValueError) as error:
+        parser.error(str(error))
     print(as_markdown(head, rows))
 
 

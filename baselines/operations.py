@@ -12,9 +12,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from memgym.baselines.command_line import module_parser
-from memgym.baselines.recipe import Recipe, load_recipe
+from memgym.baselines.recipe import Recipe
+from memgym.baselines.recipe_file import load_recipe
 from memgym.baselines.reference import as_markdown
 from memgym.baselines.summary import committed_runs, evaluation_names
+from memgym.errors import MemgymError
 
 __all__ = ["operations"]
 
@@ -82,10 +84,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("recipe", help="its name")
     parser.add_argument("--evaluation", type=int, default=0, help="which one, from 0 (default) on")
     given = parser.parse_args(arguments)
-    recipe = load_recipe(given.recipe)
     try:
+        recipe = load_recipe(given.recipe)
         head, *rows = operations(recipe, committed_runs(recipe), given.evaluation)
-    except ValueError as error:
+    except (MemgymError, OSError, ValueError) as error:
         parser.error(str(error))
     print(f"{evaluation_names(recipe)[given.evaluation]}\n\n{as_markdown(head, rows)}")
 

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from memgym.baselines.command_line import module_parser
-from memgym.baselines.recipe import Recipe, load_recipe
+from memgym.baselines.recipe import Recipe
+from memgym.baselines.recipe_file import load_recipe
 from memgym.baselines.reference import as_markdown
 from memgym.baselines.summary import committed_runs, scores
 

@@ -47,20 +47,20 @@ evaluation.
 """
 
 import json
-import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import product
-from pathlib import Path
 from typing import Any
+
+import gymnasium as gym
 
 from memgym.errors import MemgymError
 
-__all__ = ["RECIPES", "Axis", "Recipe", "RecipeInvalid", "Run", "load_recipe", "recipe_names"]
+__all__ = ["TRAINERS", "Axis", "Recipe", "RecipeInvalid", "Run", "check_seeds", "run_named"]
 
-RECIPES = Path(__file__).parent / "recipes"
 TRAINERS = {
     "ppo": "memgym.baselines.run_ppo:run_ppo",
     "sequence": "memgym.baselines.run_sequence:run_sequence",
@@ -68,25 +68,41 @@ TRAINERS = {
     "team": "memgym.baselines.manager.team:run_team",
 }
 """(run, common beginning of the names of its checkpoints) -> what it came to, by name."""
-MAX_BYTES = 1 << 20
-KEYS = {
-    "title": str,
-    "trainer": str,
-    "seeds": list,
-    "env": dict,
-    "train": dict,
-    "grid": dict,
-    "settings": list,
-    "axes": list,
-    "evaluate": dict,
-    "select": str,
-    "figure": dict,
-}
-NEEDED = ("title", "trainer", "seeds", "env", "train")
 
 
 class RecipeInvalid(MemgymError, ValueError):
-    """A recipe that cannot be read; the message names the file and the entry."""
+    """A recipe that cannot be read or followed; the message names the file or the run, and the entry."""
+
+
+@contextmanager
+def run_named(run: "Run") -> Iterator[None]:
+    """Say of which run it is where the trainer, the memory or the environment does not take an argument.
+
+    Raises:
+        RecipeInvalid: what was wrong.
+    """
+    try:
+        yield
+    except RecipeInvalid:
+        raise
+    except KeyError as error:
+        raise RecipeInvalid(f"run {run.name}: {error} is missing, or unknown.") from error
+    except (IndexError, TypeError, ValueError, gym.error.Error) as error:
+        raise RecipeInvalid(f"run {run.name}: {error}") from error
+
+
+def check_seeds(seeds: Sequence[Any], where: str) -> None:
+    """Refuse what are no seeds, or the same one twice.
+
+    Raises:
+        RecipeInvalid: the message begins with `where`.
+    """
+    if (
+        not seeds
+        or not all(isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0 for seed in seeds)
+        or len(set(seeds)) < len(seeds)
+    ):
+        raise RecipeInvalid(f"{where}: seeds are different integers from 0 on, not {seeds!r}.")
 
 
 @dataclass(frozen=True)
@@ -162,25 +178,28 @@ class Recipe:
         """All trainings, or those of some seeds and of some values of the grid.
 
         Raises:
-            RecipeInvalid: `only` names no entry of the grid, or nothing is left.
+            RecipeInvalid: `only` names no entry of the grid, or a value that it does not have; or no such seeds.
         """
-        only = dict(only or {})
+        check_seeds(self.seeds if seeds is None else seeds, f"recipe {self.name!r}")
         full = {key.rpartition(".")[2]: key for key in self.grid} | {key: key for key in self.grid}
-        for name in only:
+        chosen: dict[str, list[str]] = {}
+        for name, value in (only or {}).items():
             if name not in full:
                 raise RecipeInvalid(
                     f"recipe {self.name!r} has no grid {name!r}; it has {', '.join(self.grid)}."
                 )
-        chosen = {full[name]: value.split(",") for name, value in only.items()}
+            chosen[full[name]] = value.split(",")
+            known = list(map(str, self.grid[full[name]]))
+            if unknown := set(chosen[full[name]]) - set(known):
+                raise RecipeInvalid(
+                    f"recipe {self.name!r} has no {name} = {min(unknown)!r}; there are {', '.join(known)}."
+                )
         points = [
             point
             for point in _points(self.grid)
             if all(str(point[key]) in values for key, values in chosen.items())
         ]
-        runs = [self._run(point, seed) for seed in seeds or self.seeds for point in points]
-        if not runs:
-            raise RecipeInvalid(f"recipe {self.name!r}: no run has {only}.")
-        return runs
+        return [self._run(point, seed) for seed in seeds or self.seeds for point in points]
 
     def _run(self, point: dict[str, Any], seed: int) -> Run:
         tables = {"env": deepcopy(self.env), "train": deepcopy(self.train)}
@@ -198,107 +217,8 @@ class Recipe:
             tables["train"]["streams"] = [
                 changes for axis in self.axes if axis.is_trained for changes in axis.changes
             ]
-        episodes = int(self.evaluate.get("episodes", 1000))
+        episodes = self.evaluate.get("episodes", 1000)
         return Run(self.trainer, point, seed, tables["env"], tables["train"], evaluations, episodes)
-
-
-def recipe_names() -> list[str]:
-    """Recipes that memgym ships."""
-    return sorted(path.stem for path in RECIPES.glob("*.toml"))
-
-
-def load_recipe(name_or_path: str) -> Recipe:
-    """A recipe by name, or from a TOML file of one's own.
-
-    Raises:
-        RecipeInvalid: no such recipe, or one that cannot be read; the message names the entry.
-    """
-    path = RECIPES / f"{name_or_path}.toml"
-    if not path.is_file():
-        path = Path(name_or_path)
-    if not path.is_file():
-        raise RecipeInvalid(
-            f"no recipe {name_or_path!r}: there are {', '.join(recipe_names())}; or give a file."
-        )
-    if path.stat().st_size > MAX_BYTES:
-        raise RecipeInvalid(f"{path} is larger than {MAX_BYTES} bytes: no recipe is.")
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeInvalid(f"{path} is no TOML: {error}.") from None
-    return _checked(path, content)
-
-
-def _checked(path: Path, content: dict[str, Any]) -> Recipe:
-    for key, value in content.items():
-        if key not in KEYS:
-            raise RecipeInvalid(f"{path}: unknown entry {key!r}; there are {', '.join(KEYS)}.")
-        if not isinstance(value, KEYS[key]):
-            raise RecipeInvalid(f"{path}: {key} is a {KEYS[key].__name__}, not {value!r}.")
-    for key in NEEDED:
-        if key not in content:
-            raise RecipeInvalid(f"{path}: {key} is missing.")
-    if content["trainer"] not in TRAINERS:
-        raise RecipeInvalid(
-            f"{path}: trainer is {', '.join(map(repr, TRAINERS))}, not {content['trainer']!r}."
-        )
-    seeds = content["seeds"]
-    if not seeds or not all(
-        isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0 for seed in seeds
-    ):
-        raise RecipeInvalid(f"{path}: seeds is a list of integers from 0 on, not {seeds!r}.")
-    grid, evaluate = content.get("grid", {}), content.get("evaluate", {})
-    for name, table in (("grid", grid), ("evaluate", evaluate)):
-        for key, values in table.items():
-            if name == "evaluate" and key == "episodes":
-                continue
-            if key.partition(".")[0] not in ("env", "train") or not isinstance(values, list) or not values:
-                raise RecipeInvalid(
-                    f"{path}: {name} holds lists named 'env.…' or 'train.…', not {key!r}: {values!r}."
-                )
-    axes = tuple(_axis(path, table) for table in content.get("axes", []))
-    if axes and (content["trainer"] != "sequence" or set(evaluate) - {"episodes"}):
-        raise RecipeInvalid(
-            f"{path}: axes are of trainer 'sequence', and stand for the lists under evaluate."
-        )
-    if (select := content.get("select", "")) and select not in grid:
-        raise RecipeInvalid(f"{path}: select is an entry of the grid, not {select!r}.")
-    for special in content.get("settings", []):
-        if not isinstance(special, dict) or not isinstance(special.get("where"), dict):
-            raise RecipeInvalid(f"{path}: each of settings has a table 'where', not {special!r}.")
-    return Recipe(
-        name=path.stem,
-        title=content["title"],
-        trainer=content["trainer"],
-        seeds=tuple(seeds),
-        env=content["env"],
-        train=content["train"],
-        grid=grid,
-        settings=content.get("settings", []),
-        evaluate=evaluate,
-        figure=content.get("figure", {}),
-        axes=axes,
-        select=select,
-    )
-
-
-def _axis(path: Path, table: Any) -> Axis:
-    lists = (
-        {key: value for key, value in table.items() if isinstance(value, list)}
-        if isinstance(table, dict)
-        else {}
-    )
-    lengths = {len(values) for values in lists.values()}
-    if not lists or len(lengths) != 1 or 0 in lengths or not isinstance(table.get("name"), str):
-        raise RecipeInvalid(f"{path}: each of axes has a name and lists of the same length, not {table!r}.")
-    if not isinstance(table.get("train", True), bool):
-        raise RecipeInvalid(f"{path}: train of an axis is true or false, not {table['train']!r}.")
-    fixed = {key: v for key, v in table.items() if key not in lists and key not in ("name", "train")}
-    (count,) = lengths
-    changes = tuple({**fixed, **{key: values[i] for key, values in lists.items()}} for i in range(count))
-    first = next(iter(lists.values()))
-    labels = tuple(f"{value:g}" if isinstance(value, float) else str(value) for value in first)
-    return Axis(table["name"], labels, changes, table.get("train", True))
 
 
 def _points(grid: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
@@ -313,4 +233,6 @@ def _set_all(tables: dict[str, dict[str, Any]], values: Mapping[str, Any]) -> No
         table: dict[str, Any] = tables
         for folder in folders:
             table = table.setdefault(folder, {})
+            if not isinstance(table, dict):
+                raise RecipeInvalid(f"{name!r} reaches into {folder!r}, which is no table but {table!r}.")
         table[last] = value

@@ -16,8 +16,8 @@ from memgym.agents.nn.forgetting import EmbeddingForgetting
 from memgym.agents.ppo import MemoryPPO
 from memgym.agents.ppo.errors import TrainingDiverged
 from memgym.agents.sb3 import success_rate
-from memgym.baselines.recipe import RecipeInvalid, Run
-from memgym.core.arguments import check_number
+from memgym.baselines.recipe import RecipeInvalid, Run, run_named
+from memgym.core.arguments import check_integer, check_number
 from memgym.core.evaluate import versions
 from memgym.core.result import write_atomically
 
@@ -25,6 +25,7 @@ __all__ = ["run_ppo"]
 
 EVALUATION_SEED = 1_000_000
 POINTS = 40  # of the learning curve, each also a checkpoint
+OF_THE_MACHINE = ("device", "num_threads", "tensorboard_log", "verbose")  # arguments that no checkpoint holds
 
 
 def run_ppo(run: Run, checkpoint: Path) -> dict[str, Any]:
@@ -34,7 +35,7 @@ def run_ppo(run: Run, checkpoint: Path) -> dict[str, Any]:
     `EmbeddingForgetting`. ``pretraining`` is a share of the steps that self-pretraining takes (`MemoryPPO.pretrain`),
     in the environment that learning begins with. A list ``curriculum`` of tables with a `share` of the other steps
     and arguments of the environment comes before the environment itself, which gets the rest; all stages have the
-    same spaces. Evaluations are greedy, on the first episodes of the test split.
+    same spaces. Evaluations are greedy, on the first episodes of the test split unless the recipe names another.
 
     Args:
         run: what to do.
@@ -50,14 +51,17 @@ def run_ppo(run: Run, checkpoint: Path) -> dict[str, Any]:
     """
     torch.set_num_threads(1)
     settings = dict(run.train)
-    try:
-        cell, total = str(settings.pop("cell")), int(settings.pop("total_timesteps"))
+    with run_named(run):
+        cell, total = str(settings.pop("cell")), settings.pop("total_timesteps")
+        check_integer("total_timesteps", total, 1, 1 << 60)
         foresight = _foresight_steps(settings.pop("pretraining", 0.0), total)
         total -= foresight
         stages = _stages(settings.pop("curriculum", []), total, run.env)
+        _check_spaces([env for _, env in stages], run.evaluations)
         if "forgetting" in settings:
             settings["forgetting"] = EmbeddingForgetting(**settings["forgetting"])
-        progress = _Progress(checkpoint, total)
+        again = {name: settings[name] for name in OF_THE_MACHINE if name in settings}
+        progress = _Progress(checkpoint, total, {"cell": cell, **again})
         num_envs = settings.pop("n_envs", 128)
 
         def fresh() -> MemoryPPO:
@@ -71,8 +75,6 @@ def run_ppo(run: Run, checkpoint: Path) -> dict[str, Any]:
         diverged = _learn(model, stages, progress)
         if diverged:  # what is judged are the last weights that were kept
             model = progress.resume(stages) or fresh()
-    except (KeyError, TypeError, ValueError) as error:
-        raise RecipeInvalid(f"run {run.name}: {error}") from error
     content = {
         "results": [
             {"env": env, "score": success_rate(model, _make_test_envs(env, run.episodes), EVALUATION_SEED)}
@@ -87,6 +89,15 @@ def run_ppo(run: Run, checkpoint: Path) -> dict[str, Any]:
         "versions": {**versions(), "torch": torch.__version__},
     }
     return content
+
+
+def _check_spaces(learned: list[dict[str, Any]], judged: list[dict[str, Any]]) -> None:
+    """Refuse an environment that cannot be made, or that the agent cannot play, before it has learned for hours."""
+    made = [*(_make_envs(env, 1) for env in learned), *(_make_test_envs(env, 1) for env in judged)]
+    for env, envs in zip((*learned, *judged), made, strict=True):
+        for space in ("single_observation_space", "single_action_space"):
+            if getattr(envs, space) != getattr(made[0], space):
+                raise ValueError(f"{env} has another {space} than {learned[0]}.")
 
 
 def _learn(model: MemoryPPO, stages: list[tuple[int, dict[str, Any]]], progress: "_Progress") -> str | None:
@@ -128,15 +139,22 @@ def _make_envs(env: dict[str, Any], num_envs: int, **changed: Any) -> VectorEnv:
 
 
 def _make_test_envs(env: dict[str, Any], episodes: int) -> VectorEnv:
-    return _make_envs(env, episodes, split="test", autoreset_mode=AutoresetMode.SAME_STEP)
+    return _make_envs({"split": "test", **env}, episodes, autoreset_mode=AutoresetMode.SAME_STEP)
 
 
 class _Progress(BaseCallback):
-    """The learning curve of a run, and checkpoints of it."""
+    """The learning curve of a run, and checkpoints of it.
 
-    def __init__(self, path: Path, total: int) -> None:
+    Args:
+        path: common beginning of their names.
+        total: steps of the run.
+        loading: arguments of `MemoryPPO.load`.
+    """
+
+    def __init__(self, path: Path, total: int, loading: dict[str, Any]) -> None:
         super().__init__()
-        self.path, self.total = path, total
+        self.path, self.total, self.loading = path, total, loading
+        self._kept: list[dict[str, Any]] = []  # notes of the checkpoints
         self.stage = 0
         self.curve: dict[str, list[float]] = {"steps": [], "success": []}
         self.cpu_seconds = 0.0
@@ -146,16 +164,22 @@ class _Progress(BaseCallback):
         )
 
     def resume(self, stages: list[tuple[int, dict[str, Any]]]) -> MemoryPPO | None:
-        """The model of an interrupted run, None where there is none or its files are not of one moment."""
-        notes = self._notes
-        if not notes.is_file():
+        """The model of an interrupted run, None where there is none.
+
+        Raises:
+            RecipeInvalid: its files are damaged.
+        """
+        if not (self._notes.is_file() and self.path.with_name(f"{self.path.name}.safetensors").is_file()):
             return None
-        kept = json.loads(notes.read_text())
-        env = stages[kept["stage"]][1]
-        model = MemoryPPO.load(self.path, _make_envs(env, kept["n_envs"]))
-        if model.num_timesteps != kept["steps"]:
-            return None
-        self.stage, self.curve, self.cpu_seconds = kept["stage"], kept["curve"], kept["cpu_seconds"]
+        try:
+            steps = MemoryPPO.load(self.path, **self.loading).num_timesteps
+            [kept] = (one for one in json.loads(self._notes.read_bytes()) if one["steps"] == steps)
+            self.stage, self.curve, self.cpu_seconds = kept["stage"], kept["curve"], kept["cpu_seconds"]
+            envs = _make_envs(stages[self.stage][1], kept["n_envs"])
+            model = MemoryPPO.load(self.path, envs, **self.loading)
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise RecipeInvalid(f"{self.path}.* cannot be gone on from: {error!r}. Delete them.") from error
+        self._kept = [kept]
         return model
 
     @property
@@ -175,15 +199,17 @@ class _Progress(BaseCallback):
             return
         self._add_point()
         model: Any = self.model
-        model.save(self.path)
         kept = {
             "stage": self.stage,
             "n_envs": model.n_envs,
             "steps": steps,
-            "curve": self.curve,
+            "curve": {name: list(values) for name, values in self.curve.items()},
             "cpu_seconds": self.cpu_seconds,
         }
-        write_atomically(self._notes, json.dumps(kept).encode())
+        # a kill may come between the two: the checkpoint before this one has notes too
+        self._kept = [*self._kept[-1:], kept]
+        write_atomically(self._notes, json.dumps(self._kept).encode())
+        model.save(self.path)
 
     def _on_training_end(self) -> None:
         self._add_point()

@@ -18,7 +18,7 @@ from memgym.agents.nn.forgetting import EmbeddingForgetting, draw_embedding_
 from memgym.agents.nn.size import solve_size
 from memgym.agents.sequence_model import Inputs, SequenceModel
 from memgym.baselines.checkpoints import timed
-from memgym.baselines.recipe import RecipeInvalid, Run
+from memgym.baselines.recipe import Run, run_named
 from memgym.core.arguments import check_number
 from memgym.core.evaluate import versions
 from memgym.envs.streams import SequenceBatches
@@ -131,14 +131,14 @@ def run_sequence(run: Run, checkpoint: Path) -> dict[str, Any]:
         RecipeInvalid: an argument that the trainer, the memory or the environment does not take.
     """
     torch.set_num_threads(1)
-    try:
+    with run_named(run):
         plan = Plan(**run.train)
+        for env in run.evaluations:  # what it could not be judged in is refused before it learns
+            _batches(env, 1, TEST_SEED)
         (model, losses, failed), seconds = timed(lambda: train_model(plan, run, checkpoint), checkpoint)
         mixture = Mixture(run.env, plan.streams, max(run.episodes // 4, 1), VALIDATION_SEED)
         validation = 0.0 if failed else model.accuracy(mixture, len(mixture.sources))
         results = measure(model, plan, run, failed=bool(failed))
-    except (KeyError, TypeError, ValueError) as error:
-        raise RecipeInvalid(f"run {run.name}: {error}") from error
     memory = model.backbone.memories[0]
     content = {
         "results": results,

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from memgym.baselines.command_line import module_parser
-from memgym.baselines.recipe import Recipe, load_recipe
+from memgym.baselines.recipe import Recipe
+from memgym.baselines.recipe_file import load_recipe
 from memgym.baselines.reference import expected_file
 from memgym.baselines.train import read_runs
 from memgym.core.result import write_atomically
@@ -29,7 +30,10 @@ def recipe_runs(recipe: Recipe, out: Path) -> list[dict[str, Any]]:
     """
     contents = _committed(recipe, out) if out.is_file() else read_runs(out)
     by_digest = {content["digest"]: content for content in contents}
-    found = [by_digest[run.digest] for run in recipe.runs() if run.digest in by_digest]
+    # a point as the recipe has it: JSON knows no tuples
+    found = [
+        {**by_digest[run.digest], "point": run.point} for run in recipe.runs() if run.digest in by_digest
+    ]
     if not found:
         raise ResultInvalid(f"{out} holds no run of recipe {recipe.name!r} as it is now.")
     return found

@@ -42,12 +42,16 @@ def train(
             a run that was cut off starts again.
         on_run: called after each run with it, the number of finished ones and of all.
     """
-    out.mkdir(parents=True, exist_ok=True)
     runs = recipe.runs(tuple(seeds) if seeds else None, only)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise ResultInvalid(f"{out} is a file; runs need a folder.") from None
     open_runs = [run for run in runs if not result_file(out, run).is_file()]
     done = len(runs) - len(open_runs)
-    trained = (engine or LocalEngine()).run(run_one, [(run, out.resolve()) for run in open_runs])
-    for number, (i, data) in enumerate(trained, done + 1):
+    engine, pieces = engine or LocalEngine(), [(run, out.resolve()) for run in open_runs]
+    # no name for what the engine gives: whatever goes wrong here, workers then end at once
+    for number, (i, data) in enumerate(engine.run(run_one, pieces), done + 1):
         write_atomically(result_file(out, open_runs[i]), data)
         for file in checkpoint_files(out / f"{open_runs[i].name}{UNDER_WAY}"):
             file.unlink()
@@ -85,7 +89,7 @@ def read_runs(out: Path) -> list[dict[str, Any]]:
             content = json.loads(path.read_bytes())
         except ValueError as error:
             raise ResultInvalid(f"{path} is no JSON: {error}.") from None
-        if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+        if not isinstance(content, dict) or content.get("schema") != SCHEMA or "results" not in content:
             raise ResultInvalid(f"{path} is no result of `memgym train`.")
         runs.append(content)
     if not runs:

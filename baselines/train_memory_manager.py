@@ -19,9 +19,9 @@ from memgym.agents.llm.saved import CARD, save_model
 from memgym.baselines.manager.dialogues import Source
 from memgym.baselines.manager.measure import measure_manager
 from memgym.baselines.manager.run import TEST_SEED, train_manager
-from memgym.baselines.manager.script import run_script, script_parser, train_and_keep
+from memgym.baselines.manager.script import base_name, run_script, script_parser, train_and_keep
 from memgym.baselines.manager.training import CREDITS, Plan, Record
-from memgym.baselines.recipe import load_recipe
+from memgym.baselines.recipe_file import load_recipe
 
 RECIPE = "memory_manager"
 
@@ -66,7 +66,7 @@ def train(
         out,
         lambda checkpoint: train_manager(plan, env, seed, checkpoint, tensorboard),
         tell,
-        lambda made, extra: save_model(out, made[0], "" if plan.model == "tiny" else plan.model, extra),
+        lambda made, extra: save_model(out, made[0], base_name(plan.model), extra),
     )
 
 
@@ -77,14 +77,20 @@ def main(arguments: list[str] | None = None) -> None:
         "Train a language model that manages a memory; save its weights or its adapter, and a card.",
         "manager",
     )
-    parser.add_argument("--form", choices=list(FORMS), default="json", help="of its replies; default json")
+    parser.add_argument(
+        "--form", choices=list(FORMS), help="of its replies; default tools for mem-alpha, else json"
+    )
     parser.add_argument("--credit", choices=CREDITS, default="local", help="default local")
     parser.add_argument("--tensorboard", type=Path, help="folder for TensorBoard; default none")
     given = parser.parse_args(arguments)
 
     def kept() -> dict[str, Any]:
         plan = recipe_plan(
-            given.credit, model=given.model, device=given.device, lora=given.lora, form=given.form
+            given.credit,
+            model=given.model,
+            device=given.device,
+            lora=given.lora,
+            **({} if given.form is None else {"form": given.form}),
         )
         return train(plan, given.out, given.seed, given.tensorboard, given.episodes)
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from memgym.agents.llm.saved import TEAM_CARD, save_team
-from memgym.baselines.manager.script import run_script, script_parser, train_and_keep
+from memgym.baselines.manager.script import base_name, run_script, script_parser, train_and_keep
 from memgym.baselines.manager.team import Team, TeamPlan, measure_team, train_team
 from memgym.baselines.manager.training import Record
-from memgym.baselines.recipe import load_recipe
+from memgym.baselines.recipe_file import load_recipe
 
 RECIPE = "memory_team"
 
@@ -51,7 +51,7 @@ def train(plan: TeamPlan, out: Path, seed: int = 0, episodes: int = 60) -> dict[
         team, model = made[0], plan.plan("manager").model
         assert team.manager is not None
         assert team.answerer is not None
-        save_team(out, team.manager, team.answerer, "" if model == "tiny" else model, extra)
+        save_team(out, team.manager, team.answerer, base_name(model), extra)
 
     return train_and_keep(out, lambda checkpoint: train_team(plan, env, seed, checkpoint), tell, save)
 

@@ -12,9 +12,17 @@ pytest.importorskip("peft", reason="needs peft: pip install 'memgym[train]'")
 from memgym.agents.structured.mem_lora import STEPS, MemLoRAPolicy  # noqa: E402
 from memgym.agents.structured.steps_facts import Decision, Decisions, Facts  # noqa: E402
 from memgym.baselines import distil_mem_lora as script  # noqa: E402
-from memgym.baselines.distil_mem_lora import TAUGHT, Compared, Plan, agreement, play, record  # noqa: E402
+from memgym.baselines.distil_mem_lora import (  # noqa: E402
+    TAUGHT,
+    Compared,
+    Plan,
+    _claim,
+    agreement,
+    play,
+    record,
+)
 from memgym.baselines.manager.dialogues import Dialogue, Source  # noqa: E402
-from memgym.baselines.recipe import load_recipe  # noqa: E402
+from memgym.baselines.recipe_file import load_recipe  # noqa: E402
 from memgym.llm import LLM, Cassette, ModelLLM, RulesLLM  # noqa: E402
 from memgym.llm.steps import StepResult  # noqa: E402
 from memgym.llm.usage import Usage  # noqa: E402
@@ -87,6 +95,13 @@ def test_a_recording_of_the_rules_replays_what_they_did(dialogues: list[Dialogue
 
 
 @pytest.mark.slow
+def test_a_folder_of_another_plan_is_refused(tmp_path: Path) -> None:
+    _claim(tmp_path / "out", Plan(rank=2, seed=5))
+    _claim(tmp_path / "out", Plan(rank=2, seed=5))
+    with pytest.raises(ValueError, match="was begun with rank 2, seed 5"):
+        _claim(tmp_path / "out", Plan(rank=8, seed=6))
+
+
 def test_each_adapter_does_its_own_step_best_and_all_of_them_play(
     dialogues: list[Dialogue], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,6 +19,7 @@ from memgym.errors import MemgymError
 
 SUITE = "rewriting+episodes=20"
 AGENTS = "belief,random"
+MINUTE = 60
 KILLS = 3  # each costs Ray seconds to start another worker
 PIECES = [(i, 2, "big") for i in range(20)]  # of int.to_bytes, which every process can import
 TOO_MUCH = [(70_000 + i, 2, "big") for i in range(4)]
@@ -58,6 +59,47 @@ def test_what_a_piece_raises_is_raised_here(workers: int) -> None:
 def test_killed_process_is_named() -> None:
     with pytest.raises(MemgymError, match=r"killed\. Give the same command again"):
         list(LocalEngine(2).run(cast("Any", os._exit), [(9,), (9,)]))
+
+
+def test_an_error_ends_what_is_under_way() -> None:
+    start = time.monotonic()
+    with pytest.raises(ValueError, match="non-negative"):
+        list(LocalEngine(2).run(cast("Any", time.sleep), [(MINUTE,), (-1,), (MINUTE,)]))
+    assert time.monotonic() - start < MINUTE / 2
+
+
+def test_a_caller_who_has_enough_ends_what_is_under_way() -> None:
+    start = time.monotonic()
+    running = cast("Any", LocalEngine(2).run(cast("Any", time.sleep), [(0,), (MINUTE,), (MINUTE,)]))
+    assert next(running) == (0, None)
+    running.close()
+    assert time.monotonic() - start < MINUTE / 2
+
+
+def test_a_result_on_its_way_is_received_whole() -> None:
+    """A worker that ended within a large one would leave the parent waiting for the rest."""
+    for _ in range(3):
+        running = cast("Any", LocalEngine(2).run(bytes, ((1 << 22,) for _ in range(100))))
+        assert len(next(running)[1]) == 1 << 22
+        running.close()
+
+
+def test_ctrl_c_ends_what_is_under_way() -> None:
+    script = f"""
+import time
+from memgym.core.engines import LocalEngine
+for i, _ in LocalEngine(2).run(time.sleep, [(0,), ({MINUTE},), ({MINUTE},)]):
+    print(i, flush=True)
+"""
+    command = [sys.executable, "-c", script]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert running.stdout is not None
+    assert running.stdout.readline() == "0\n"
+    running.send_signal(signal.SIGINT)
+    # stdout is closed once no worker is left that could write to it
+    _, errors = running.communicate(timeout=MINUTE / 2)
+    assert errors.endswith("KeyboardInterrupt\n"), errors
+    assert running.returncode == -signal.SIGINT
 
 
 @pytest.mark.parametrize(

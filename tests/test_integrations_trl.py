@@ -582,7 +582,7 @@ def test_grpo_trains_adapters_on_the_task_of_memory_managers(tmp_path: Any) -> N
     from peft import LoraConfig
 
     from memgym.agents.llm.lora import base_weights
-    from memgym.baselines.recipe import load_recipe
+    from memgym.baselines.recipe_file import load_recipe
 
     model, tokenizer = warmed('{"op": "NOOP"}')
     before = {name: weight.clone() for name, weight in base_weights(model).items()}

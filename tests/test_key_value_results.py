@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("torch", reason="memories need torch")
 
-from memgym.baselines.recipe import load_recipe
+from memgym.baselines.recipe_file import load_recipe
 from memgym.baselines.reference import expected_file
 from memgym.baselines.summary import committed_runs, evaluation_names, scores
 

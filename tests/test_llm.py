@@ -416,6 +416,11 @@ def test_backends_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
         ("org/model:8b", "http://127.0.0.1:2/v1"),
         ("gpt@home", "http://127.0.0.1:1/v1"),
     ]
+    assert there.on_failure == "raise"
+    going_on = make_llm("openai:gpt or fallback")
+    assert isinstance(going_on, ModelLLM)
+    assert (going_on.on_failure, going_on.client.model) == ("fallback", "gpt")
+    clients.append(going_on.client)
     router = make_llm({"default": "rules", "answer": "rules"})
     assert router.describe(SHOUT)["backend"] == "rules"
     assert make_llm(router) is router

@@ -1,6 +1,7 @@
 """The client of OpenAI-compatible servers, against a real HTTP server that misbehaves in every way asked for."""
 
 import gc
+import gzip
 import json
 import pickle
 import threading
@@ -23,6 +24,7 @@ from memgym.llm import (
     ChatMessage,
     LLMBudget,
     LLMBudgetExceeded,
+    LLMError,
     LLMRefused,
     LLMRequest,
     LLMUnavailable,
@@ -157,6 +159,21 @@ def drips(handler: Handler, body: dict[str, Any]) -> None:
         handler.wfile.write(b" ")
 
 
+def drips_headers(handler: Handler, body: dict[str, Any]) -> None:
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
+    while not handler.server.stopping.wait(0.02):
+        handler.wfile.write(b"y")
+
+
+def compresses(handler: Handler, body: dict[str, Any]) -> None:
+    handler.send(200, gzip.compress(chat("hello")), Content_Encoding="gzip")
+
+
+def goes_on(handler: Handler, body: dict[str, Any]) -> None:
+    while not handler.server.stopping.wait(0.02):
+        handler.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
 def pours(handler: Handler, body: dict[str, Any]) -> None:
     """A generation without end, as fast as it goes."""
     handler.send_response(200)
@@ -201,6 +218,7 @@ class Text(StepModel):
     text: str
 
 
+ALL = {"prompt_tokens": 10**400, "completion_tokens": 10**18}
 ECHO = Step("echo", Text, Text, "Repeat the text.", fallback=lambda x: Text(text="?"))
 
 # ------------------------------------------------------------------ what is sent, and what comes back
@@ -241,6 +259,45 @@ def test_the_key_comes_from_the_environment_and_stays_out_of_pickles(
     assert server.requests[0][1]["Authorization"] == "Bearer very-secret"
 
 
+@pytest.mark.parametrize(
+    "trouble", [fails(500, "very-secret"), fails(400, "very-secret"), sends(b"very-secret")]
+)
+def test_a_server_that_repeats_the_key_does_not_bring_it_into_messages(
+    server: Server, connect: Any, monkeypatch: pytest.MonkeyPatch, trouble: Behaviour
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "very-secret\r\n")  # as files with Windows' line ends leave it
+    server.script = [trouble]
+    with pytest.raises(LLMError, match=r"\*\*\*") as caught:
+        connect(attempts=1).complete(ask())
+    assert server.requests[0][1]["Authorization"] == "Bearer very-secret"
+    assert "very-secret" not in str(caught.value)
+
+
+def test_a_key_that_no_header_may_hold_is_named_by_its_variable(
+    connect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "very-s\u00e9cret")
+    with pytest.raises(LLMRefused, match=r"\$OPENAI_API_KEY holds characters that no key has") as caught:
+        connect().complete(ask())
+    assert "very" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("ftp://x/v1", "begins with http"),
+        ("http://bob:hunter2@127.0.0.1/v1", "holds a name or a password"),
+        ("http://127.0.0.1:abc/v1", "is no address"),
+        ("http://[::1/v1", "is no address"),
+        ("http:///v1", "names no host"),
+    ],
+)
+def test_a_bad_address_is_refused_without_its_password(url: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
+        OpenAIClient("tiny", base_url=url)
+    assert "hunter2" not in str(caught.value)
+
+
 def test_a_client_that_nobody_closed_leaves_no_connection_open(server: Server) -> None:
     OpenAIClient("tiny", base_url=server.url).complete(ask())
     gc.collect()  # an open socket would warn, and a warning fails
@@ -271,15 +328,15 @@ def test_extra_arguments_go_in_and_none_takes_one_out(server: Server, connect: A
     assert server.bodies[0]["top_p"] == 0.9
 
 
-@pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": -1, "completion_tokens": "many"}])
+@pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": -1, "completion_tokens": "many"}, ALL])
 def test_usage_that_a_server_does_not_tell_is_guessed_not_zero(
     server: Server, connect: Any, usage: Any
 ) -> None:
     answer = json.loads(chat("hello", usage=None)) | {"usage": usage}
     server.script = [sends(json.dumps(answer).encode())]
     used = connect().complete(ask("word " * 30)).usage
-    assert used.prompt_tokens >= 30
-    assert used.completion_tokens >= 1
+    assert 30 <= used.prompt_tokens < 1000
+    assert 1 <= used.completion_tokens < 1000
 
 
 # ------------------------------------------------------------------ what is tried again
@@ -291,6 +348,8 @@ def test_usage_that_a_server_does_not_tell_is_guessed_not_zero(
         fails(429),
         fails(429, Retry_After="0"),
         fails(429, Retry_After="soon"),
+        fails(429, Retry_After="Mon, 01 Jan 99999999999999999999 00:00:00 GMT"),
+        fails(429, Retry_After="Fri, 31 Dec 9999 23:59:59 -1400"),
         fails(500),
         fails(502),
         fails(503),
@@ -300,7 +359,9 @@ def test_usage_that_a_server_does_not_tell_is_guessed_not_zero(
         sends(b'{"choices": [{"message": {"content": 5}}]}'),
         sends(b"[" * 200_000),
         sends(chat("\ud800")),
+        sends(chat("", tool_calls=[{"id": "\ud800", "function": {"name": "f", "arguments": "{}"}}])),
         breaks_off,
+        compresses,
     ],
 )
 def test_what_may_pass_is_tried_again(server: Server, connect: Any, trouble: Behaviour) -> None:
@@ -320,7 +381,7 @@ def test_attempts_are_bounded_and_the_error_says_why(
     assert (caught.value.usage.calls, caught.value.usage.retries) == (1, 2)
 
 
-@pytest.mark.parametrize("trouble", [never, hangs_in_the_middle, drips])
+@pytest.mark.parametrize("trouble", [never, hangs_in_the_middle, drips, drips_headers, goes_on])
 def test_a_server_that_hangs_is_left(server: Server, connect: Any, trouble: Behaviour) -> None:
     server.script = [trouble]
     start = time.monotonic()

@@ -43,7 +43,7 @@ from memgym.baselines.manager.run import run_manager, train_manager  # noqa: E40
 from memgym.baselines.manager.training import Plan  # noqa: E402
 from memgym.baselines.manager.variation import varied  # noqa: E402
 from memgym.baselines.manager.warm_up import draw_dialogue  # noqa: E402
-from memgym.baselines.recipe import load_recipe  # noqa: E402
+from memgym.baselines.recipe_file import load_recipe  # noqa: E402
 from memgym.memory import MemoryOp, OpKind  # noqa: E402
 from memgym.memory.policy import MemoryView, Message  # noqa: E402
 from memgym.rng import CounterRNG  # noqa: E402
@@ -107,6 +107,8 @@ def test_a_reply_is_one_operation(reply: str, op: MemoryOp) -> None:
         '{"op": "DELETE", "id": "1", "text": "gone"}',
         '{"op": "ADD", "text": "<|im_start|>system"}',
         '{"op": "ADD", "text": "\\ud800"}',
+        '{"op": "ADD", "text": "Jonas: I live in Oslo."}',
+        '{"op": "NOOP", "op": "DELETE", "id": "1"}',
         "[" * 100_000,
     ],
 )

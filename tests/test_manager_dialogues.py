@@ -13,7 +13,7 @@ from memgym.baselines.manager.dialogues import Asked, Bank, Dialogue, Source, Tu
 from memgym.baselines.manager.measure import measure, measure_baselines  # noqa: E402
 from memgym.baselines.manager.variation import ALIKE, BENT, BESIDE, ECHOED, ELSEWHERE, LONGER, varied  # noqa: E402
 from memgym.baselines.manager.warm_up import Teacher, draw_dialogue  # noqa: E402
-from memgym.baselines.recipe import load_recipe  # noqa: E402
+from memgym.baselines.recipe_file import load_recipe  # noqa: E402
 from memgym.memory import MemoryOp, as_action  # noqa: E402
 from memgym.memory.lexical import stems  # noqa: E402
 from memgym.rng import CounterRNG  # noqa: E402

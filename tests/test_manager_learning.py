@@ -20,7 +20,7 @@ from memgym.baselines.manager.measure import Measured, measure_baselines, measur
 from memgym.baselines.manager.rollouts import Sample  # noqa: E402
 from memgym.baselines.manager.run import TEST_SEED, train_manager  # noqa: E402
 from memgym.baselines.manager.training import Plan  # noqa: E402
-from memgym.baselines.recipe import load_recipe  # noqa: E402
+from memgym.baselines.recipe_file import load_recipe  # noqa: E402
 from memgym.baselines.tiny_model import TinyPlan  # noqa: E402
 from memgym.rng import CounterRNG  # noqa: E402
 

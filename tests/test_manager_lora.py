@@ -19,7 +19,7 @@ from memgym.agents.weights_io import WeightsInvalid  # noqa: E402
 from memgym.baselines.manager import training  # noqa: E402
 from memgym.baselines.manager.run import make_manager, train_manager  # noqa: E402
 from memgym.baselines.manager.training import Plan  # noqa: E402
-from memgym.baselines.recipe import load_recipe  # noqa: E402
+from memgym.baselines.recipe_file import load_recipe  # noqa: E402
 from memgym.memory import MemoryOp, OpKind  # noqa: E402
 from memgym.memory.policy import MemoryView, Message  # noqa: E402
 
@@ -143,7 +143,7 @@ def test_a_checkpoint_of_adapters_holds_no_model(tmp_path: Path) -> None:
 # ------------------------------------------------------------------ operations as text
 
 
-@pytest.fixture(scope="module", params=["json", "text"])
+@pytest.fixture(scope="module", params=["json", "text", "tools"])
 def writer(request: pytest.FixtureRequest) -> MemoryManager:
     return make_manager(Plan("none", form=request.param, width=32, layers=1), 0)
 
@@ -160,6 +160,8 @@ def writer(request: pytest.FixtureRequest) -> MemoryManager:
     ],
 )
 def test_what_is_written_in_a_form_reads_as_what_was_meant(writer: MemoryManager, op: MemoryOp) -> None:
+    if writer.form == "tools" and op.kind is OpKind.ADD:
+        op = replace(op, attrs={"kind": "semantic"})
     assert writer.read(writer.reply(op, KEPT), KEPT) == (op, "")
 
 
@@ -186,6 +188,9 @@ def test_text_may_say_it_in_its_own_words(reply: str, op: MemoryOp) -> None:
         "Update 1 and delete 2.",
         "Update 1 or 2.",
         "Do not delete 1, add it.",
+        "Do not delete 1.",
+        "Don't add it.",
+        "I would never update 1.",
         "Add 1.",
         "Delete 1: gone",
         "Add: <|im_start|>system",
@@ -198,7 +203,7 @@ def test_text_that_says_no_operation_or_several_is_a_noop(reply: str) -> None:
 
 
 def test_an_unknown_form_is_refused() -> None:
-    with pytest.raises(ValueError, match="form is 'json' or 'text', not 'xml'"):
+    with pytest.raises(ValueError, match="form is 'json', 'text' or 'tools', not 'xml'"):
         Plan("none", form="xml")
 
 

@@ -9,7 +9,7 @@ pytest.importorskip("typer", reason="recipes are read by the command line's extr
 
 from memgym.baselines import operations as script
 from memgym.baselines.operations import operations
-from memgym.baselines.recipe import load_recipe
+from memgym.baselines.recipe_file import load_recipe
 from memgym.baselines.reference import as_markdown
 from memgym.baselines.summary import committed_runs
 

@@ -39,6 +39,7 @@ from memgym.baselines.manager.answers import (  # noqa: E402
     sample_answers,
 )
 from memgym.baselines.manager.dialogues import Source  # noqa: E402
+from memgym.baselines.manager.learn import PPOLoss  # noqa: E402
 from memgym.baselines.manager.team import (  # noqa: E402
     TeamPlan,
     answered_by,
@@ -47,7 +48,7 @@ from memgym.baselines.manager.team import (  # noqa: E402
     train_team,
 )
 from memgym.baselines.manager.warm_up import draw_dialogue  # noqa: E402
-from memgym.baselines.recipe import load_recipe  # noqa: E402
+from memgym.baselines.recipe_file import load_recipe  # noqa: E402
 from memgym.core.agent import AgentCard  # noqa: E402
 from memgym.envs.text import Phase  # noqa: E402
 from memgym.memory import as_action  # noqa: E402
@@ -170,6 +171,17 @@ def test_samples_of_a_case_are_compared_and_each_way_is_tried(
             assert sample.is_malformed == bool(answer.malformed)
     assert samples == sample_answers(answerer, cases, 12, 3)
     assert samples != sample_answers(answerer, cases, 12, 4)
+
+
+def test_ppo_prefers_right_answers_to_wrong_ones(answerer: MemoryAnswerer, cases: Sequence[Case]) -> None:
+    samples = sample_answers(answerer, cases, 8, 3)
+    assert len({sample.play for sample in samples}) == len(samples)
+    loss = PPOLoss(answerer.model, torch.nn.Linear(32, 1), lambda _: samples, 1)
+    loss.samples = list(samples)
+    loss._estimate(torch.zeros(len(samples)))
+    right = torch.tensor([sample.outcome == 1.0 for sample in samples])
+    assert 0 < right.sum() < len(samples)
+    assert loss.advantages[right].min() > 0 > loss.advantages[~right].max()
 
 
 def test_who_cannot_be_read_is_wrong_even_where_nothing_is_known(cases: Sequence[Case]) -> None:

@@ -49,25 +49,6 @@ def test_learning_rates_of_their_own_belong_to_parameters(name: str) -> None:
     assert set(memory.lr_scales()) <= {parameter for parameter, _ in memory.named_parameters()}
 
 
-@pytest.mark.parametrize("name", MAKERS)
-def test_forward_and_a_loop_of_step_have_the_same_gradients(name: str) -> None:
-    torch.manual_seed(0)
-    memory = MAKERS[name]().double()
-    x = torch.randn(20, 3, 6, dtype=torch.float64, requires_grad=True)
-    reset = torch.zeros(20, 3, dtype=torch.bool)
-    reset[0], reset[11, 1] = True, True
-    leaves = [x, *memory.parameters()]
-    y, _ = memory(x, memory.initial_state(3), reset)
-    state, rows = memory.initial_state(3), []
-    for t in range(20):
-        row, state = memory.step(x[t], state, reset[t])
-        rows.append(row)
-    left = torch.autograd.grad(y.sin().sum(), leaves)
-    right = torch.autograd.grad(torch.stack(rows).sin().sum(), leaves)
-    for a, b in zip(left, right, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-9)
-
-
 @pytest.mark.parametrize(
     ("make", "message"),
     [

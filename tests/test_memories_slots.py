@@ -8,6 +8,7 @@ torch = pytest.importorskip("torch", reason="neural memories need torch")
 
 from torch import Tensor, nn  # noqa: E402
 
+from memgym.agents.nn import make_memory  # noqa: E402
 from memgym.agents.nn.slots import SlotMemory  # noqa: E402
 from memgym.agents.ppo.encoder import EntityEncoder  # noqa: E402
 from memgym.agents.ppo.settings import PolicySize  # noqa: E402
@@ -70,6 +71,18 @@ def test_an_address_says_where_a_candidate_goes_whatever_is_held() -> None:
     a, b, c, new = codes(4)
     held = after(memory, torch.stack([a, b, c]), torch.stack([c, new, a]))
     torch.testing.assert_close(held, torch.stack([a, c, new]), atol=0.05, rtol=0)
+
+
+@pytest.mark.parametrize("learned", [20.0, 90.0, 1e4, -1e4])
+@pytest.mark.parametrize("name", ["slots", "tracker"])
+def test_no_likeness_that_may_be_learned_divides_by_zero(name: str, learned: float) -> None:
+    torch.manual_seed(0)
+    memory: Any = make_memory(name, 3 * ITEM, 4, slots=4, item=ITEM, given=3)
+    nn.init.constant_(memory.likeness, learned)
+    x = torch.randn(30, 16, 3 * ITEM).requires_grad_()
+    y, _ = memory(x, memory.initial_state(16))
+    y.sum().backward()
+    assert all(leaf.isfinite().all() for leaf in (y, x.grad, *(p.grad for p in memory.parameters())))
 
 
 @pytest.mark.parametrize(

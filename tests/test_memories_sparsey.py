@@ -158,17 +158,37 @@ def test_nothing_is_learned_through_what_sparsey_wrote() -> None:
     assert not x.grad[:-1].any()
 
 
-def test_sparsey_draws_from_the_step_and_not_from_a_global_generator() -> None:
+def test_sparsey_draws_from_input_and_step_and_not_from_a_global_generator() -> None:
     memory = build(6, 10)
     x, before = inputs(20, 2, 6), torch.get_rng_state()
     first = memory(x, memory.initial_state(2))[0]
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(123)
     assert torch.equal(memory(x, memory.initial_state(2))[0], first)
-    draws = memory._draw(torch.arange(2000))
+    draws = memory._draw(memory._encode(inputs(2000, 1, 6)), torch.arange(2000)[:, None])[:, 0]
     assert 0.0 <= float(draws.min()) < 0.01 < 0.99 < float(draws.max()) < 1.0
     assert float(draws.mean()) == pytest.approx(0.5, abs=0.01)
     assert float(torch.corrcoef(draws.T).triu(1).abs().max()) < 0.1
+
+
+def test_codes_of_unrelated_patterns_are_unrelated_though_they_come_at_the_same_step() -> None:
+    memory = build()
+    _, (first, again) = show(memory, inputs(1, 400, 32).expand(2, -1, -1))
+    _, (other,) = show(memory, inputs(1, 400, 32, seed=1))
+    assert (first == again).all(), "what is familiar keeps its code"
+    assert float((first == other).float().mean()) == pytest.approx(1 / memory.units, abs=0.01)
+
+
+@pytest.mark.parametrize(("freeze_at", "is_frozen"), [(0.05, True), (1.0, False)])
+@torch.no_grad()
+def test_what_a_frozen_memory_says_does_not_depend_on_the_step(freeze_at: float, is_frozen: bool) -> None:
+    memory = build(freeze_at=freeze_at)
+    state, _ = show(memory, inputs(20, 64, 32))
+    assert bool((state["on"] >= memory.capacity).all()) is is_frozen
+    x = inputs(64, 32, seed=1)
+    assert memory.retrieve(x, state).familiarity.max() < 0.999
+    later = {**state, "age": state["age"] + 7}
+    assert torch.equal(memory.step(x, state)[0], memory.step(x, later)[0]) is is_frozen
 
 
 class Count(TorchDispatchMode):

@@ -75,27 +75,6 @@ def test_what_is_left_of_a_state_depends_on_the_input_only_where_the_input_gates
     assert difference < 1e-9 if cls in FIXED else difference > 1e-3
 
 
-@pytest.mark.parametrize("cls", FIXED + GATED)
-def test_state_of_a_sequence_holds_no_more_memory_than_it_counts(cls):
-    module = build(cls)
-    with torch.no_grad():
-        _, state = module(sequence()[0], module.initial_state(4))
-    assert state["h"].untyped_storage().nbytes() == 4 * module.state_spec()["h"].nbytes
-
-
-@pytest.mark.parametrize("cls", [LRU, MinGRU, MinLSTM, MLGRU])
-@pytest.mark.parametrize("hidden", [0, -1, 2.5, True])
-def test_width_outside_its_range_is_refused_by_name(cls, hidden):
-    with pytest.raises(ValueError, match="hidden is an integer from 1"):
-        cls(6, 10, hidden=hidden)
-
-
-@pytest.mark.parametrize(("cls", "name"), [(S4, "state"), (S4D, "state"), (S5, "state"), (Mamba, "hidden")])
-def test_size_outside_its_range_is_refused_by_name(cls, name):
-    with pytest.raises(ValueError, match=f"{name} is an integer from 1"):
-        cls(6, 10, **{name: 0})
-
-
 def test_more_blocks_than_states_are_refused():
     with pytest.raises(ValueError, match="blocks is an integer from 1 to 4"):
         S5(6, 10, state=4, blocks=5)

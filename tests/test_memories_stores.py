@@ -213,16 +213,6 @@ def test_gradients_flow_into_what_was_stored() -> None:
         assert bool(x.grad[3].any()) is flows
 
 
-def test_bytes_in_use_grow_until_window_and_store_are_full() -> None:
-    memory = build(BMojo, window=4, store=3)
-    x, state, used = inputs(12, 2, 6), memory.initial_state(2), []
-    for row in x:
-        state = memory.step(row, state)[1]
-        used.append(int(memory.state_nbytes_used(state)[0]))
-    assert used == sorted(used)
-    assert used[0] < used[5] < used[7] == used[-1] == memory.state_nbytes()
-
-
 def cues(batch: int, generator: Any, keys: int = 8) -> tuple[Tensor, Tensor]:
     """Six cues (a key, one of 8 values) among 40 steps, then ten steps of nothing, then questions for keys."""
     tokens = torch.zeros(64, batch, dtype=torch.int64)

@@ -14,8 +14,12 @@ torch = pytest.importorskip("torch", reason="MemoryPPO needs torch")
 pytest.importorskip("stable_baselines3")
 
 from memgym.agents import MemoryPPO  # noqa: E402
-from memgym.agents.ppo import ObservationInvalid, RewardInvalid, TrainingDiverged  # noqa: E402
-from memgym.agents.weights_io import WeightsInvalid  # noqa: E402
+from memgym.agents.ppo import (  # noqa: E402
+    ObservationInvalid,
+    PrivilegedTargets,
+    RewardInvalid,
+    TrainingDiverged,
+)
 from memgym.errors import MemgymError, UnknownName  # noqa: E402
 
 SAME, NEXT = AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP
@@ -210,6 +214,106 @@ def test_a_batch_of_another_shape_is_named_and_new_episodes_follow(change: Any, 
     assert model._rollout.reset[0].all()
 
 
+class Wide(gym.vector.VectorEnv):
+    """A vector environment of one's own in mode SAME_STEP, which returns lists; episodes are cut after 4 steps.
+
+    Args:
+        change: what a step returns.
+    """
+
+    def __init__(self, change: Any = None) -> None:
+        self.num_envs, self.change, self.clock = 2, change, 0
+        self.metadata = {"autoreset_mode": SAME}
+        self.single_observation_space, self.single_action_space = Clock.observation_space, Clock.action_space
+        self.observation_space = spaces.Box(-10.0, 100.0, (2, 2), np.float32)
+        self.action_space = spaces.MultiDiscrete([2, 2])
+
+    def reset(self, *, seed: Any = None, options: Any = None) -> Any:
+        self.clock = 0
+        return np.zeros((2, 2), np.float32), {}
+
+    def step(self, actions: Any) -> Any:
+        self.clock += 1
+        infos: dict[str, Any] = {"success": [True, False]}
+        is_over = self.clock % 4 == 0
+        if is_over:
+            infos["final_obs"] = [[4, 1], [4, 1]]
+        result = (np.zeros((2, 2)), [0.0, 1.0], [False, False], [is_over, is_over], infos)
+        return result if self.change is None else self.change(*result)
+
+
+def test_lists_will_do():
+    model = make_model(Wide()).learn(1)
+    assert model.num_timesteps == 20
+    assert list(model.ep_success_buffer) == [True, False] * 2
+    assert model._rollout.ended[2:].sum() == 4
+    assert (model._rollout.final_values != 0).sum() == 4
+
+
+def without_last(seen: Any, reward: Any, over: Any, timeout: Any, infos: Any) -> Any:
+    infos.pop("final_obs", None)
+    return seen, reward, over, timeout, infos
+
+
+def with_last(value: Any) -> Any:
+    return lambda *result: (*result[:4], {**result[4], "final_obs": value})
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        (without_last, ObservationInvalid, "SAME_STEP infos\\['final_obs'\\] holds the last observation"),
+        (with_last(None), ObservationInvalid, "in step 3 of the rollout it does not"),
+        (with_last([None, None]), ObservationInvalid, "final_obs"),
+        (with_last([[1, 2]]), ObservationInvalid, "final_obs"),
+        (with_last([[1], [2]]), ObservationInvalid, "final_obs"),
+        (lambda s, r, over, *rest: (s, r, over[:1], *rest), RewardInvalid, "terminations have shape"),
+        (lambda s, r, over, cut, i: (s, r, over, False, i), RewardInvalid, "truncations have shape"),
+        (lambda s, r, *rest: (s, [[1.0], [1.0, 2.0]], *rest), RewardInvalid, "rewards are not numbers"),
+        (lambda *result: (*result[:4], {**result[4], "success": True}), RewardInvalid, "success"),
+    ],
+    ids="no-last last-none last-nones few-last narrow-last few-ends one-end ragged-rewards one-success".split(),
+)
+def test_what_a_vector_environment_of_ones_own_leaves_out_is_named(
+    change: Any, error: type[Exception], words: str
+):
+    model = make_model(Wide(change))
+    with pytest.raises(error, match=words):
+        model.learn(1)
+
+
+ONE = {"clock": (1, 50)}
+TARGETS: dict[str, tuple[Any, str]] = {
+    "missing": ({}, r"are \['clock'\], and `read` gave \[\]"),
+    "another": ({"hour": np.zeros((2, 1), int)}, r"`read` gave \['hour'\]"),
+    "one more": ({"clock": np.zeros((2, 1), int), "hour": np.zeros((2, 1), int)}, "hour"),
+    "no mapping": (np.zeros((2, 1), int), "ndarray"),
+    "floats": ({"clock": np.full((2, 1), 1.9)}, r"'clock' is integers of shape \(2, 1\), .* float64"),
+    "flat": ({"clock": np.zeros(2, int)}, r"int64\(2,\)"),
+    "few": ({"clock": np.zeros((1, 1), int)}, r"int64\(1, 1\)"),
+    "text": ({"clock": [["x"], ["y"]]}, "'clock' is integers"),
+}
+
+
+@pytest.mark.parametrize("case", TARGETS)
+def test_targets_that_are_not_as_declared_are_named(case: str):
+    given, words = TARGETS[case]
+    model = make_model(aux_targets=lambda env: PrivilegedTargets(ONE, lambda: given))
+    with pytest.raises(RewardInvalid, match=words):
+        model.learn(1)
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.uint16, np.int64, np.bool_])
+def test_targets_are_integers_of_any_kind(kind: Any):
+    targets = PrivilegedTargets(ONE, lambda: {"clock": np.ones((2, 1), kind)})
+    assert (make_model(aux_targets=lambda env: targets).learn(1)._rollout.targets["clock"] == 1).all()
+
+
+def test_a_function_that_gives_no_targets_is_named():
+    with pytest.raises(ValueError, match="gives PrivilegedTargets, not dict"):
+        make_model(aux_targets=lambda env: {"clock": (1, 50)})
+
+
 def test_a_loss_that_is_not_finite_is_named():
     huge = spoil_from(1, lambda seen, reward, *rest: (seen, 1e30, *rest))
     with pytest.raises(TrainingDiverged, match="lower learning_rate or scale the rewards"):
@@ -248,12 +352,3 @@ def test_environments_that_do_not_reset_themselves_are_named():
         make_model(make_clocks(AutoresetMode.DISABLED))
     with pytest.raises(TypeError, match="env is an id"):
         make_model(5)
-
-
-def test_environments_without_numbered_episodes_go_on_with_new_ones_and_say_so(tmp_path):
-    make_model(make_clocks(SAME)).learn(1).save(tmp_path / "clock")
-    model = MemoryPPO.load(tmp_path / "clock", make_clocks(SAME))
-    with pytest.warns(UserWarning, match="begin new ones"):
-        model.learn(1)
-    with pytest.raises(WeightsInvalid, match="number of environments"):
-        MemoryPPO.load(tmp_path / "clock", make_clocks(SAME, num_envs=3))

@@ -69,6 +69,11 @@ def quiet(names: dict[str, Any], _: Any) -> None:
     """Returns nothing, as functions do."""
 
 
+class Silent(sb3_callbacks.BaseCallback):
+    def _on_step(self) -> Any:
+        """Returns nothing, as functions do."""
+
+
 @pytest.mark.parametrize(
     "callback",
     [
@@ -76,18 +81,40 @@ def quiet(names: dict[str, Any], _: Any) -> None:
         lambda names, _: names["self"].num_timesteps < 10,
         [quiet, Counter(stop_at=3)],
         [Counter(stop_at=3), quiet],
+        [Counter(stop_at=3), Silent()],
+        [Silent(), Counter(stop_at=3)],
+        lambda names, _: names["rewards"].sum() > 1e9,
         sb3_callbacks.StopTrainingOnMaxEpisodes(1),
         sb3_callbacks.EveryNTimesteps(10, Counter(stop_at=1)),
     ],
-    ids=["object", "function", "list", "list-before-function", "sb3", "sb3-nested"],
+    ids=[
+        "object",
+        "function",
+        "list",
+        "list-before-function",
+        "list-before-object",
+        "list-after-object",
+        "numpy",
+        "sb3",
+        "sb3-nested",
+    ],
 )
 def test_a_callback_that_returns_false_ends_training_after_the_update(callback: Any):
     model = make_model().learn(100 * ROLLOUT, callback)
     assert model.num_updates == 1
 
 
-def test_a_function_that_returns_nothing_does_not_end_training():
-    assert make_model().learn(3 * ROLLOUT, quiet).num_updates >= 3
+@pytest.mark.parametrize("callback", [quiet, Silent(), [Silent(), quiet]], ids=["function", "object", "list"])
+def test_a_callback_that_returns_nothing_does_not_end_training(callback: Any):
+    assert make_model().learn(3 * ROLLOUT, callback).num_updates >= 3
+
+
+def test_every_callback_is_called_after_one_said_false():
+    last = Counter()
+    make_model(env=make_envs(autoreset_mode=AutoresetMode.SAME_STEP)).learn(
+        2 * ROLLOUT, [Counter(stop_at=1), last]
+    )
+    assert "".join(last.seen) == "start(........)end"
 
 
 def test_checkpoints_and_evaluations_of_stable_baselines_work(tmp_path):

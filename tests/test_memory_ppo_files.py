@@ -222,17 +222,35 @@ def test_a_failing_disk_leaves_the_old_files(copied: Path, monkeypatch: pytest.M
     assert MemoryPPO.load(copied).num_updates == 2
 
 
-def test_a_run_killed_between_its_two_files_is_read(copied: Path, monkeypatch: pytest.MonkeyPatch):
-    model = MemoryPPO.load(copied, make_envs()).learn(ROLLOUT)
-    replace = Path.replace
+def save_and_die(model: MemoryPPO, stem: Path, method: str, suffix: str) -> None:
+    """The run is killed in a method of Path that comes to the file with this suffix."""
+    whole = getattr(Path, method)
 
-    def die(self: Path, target: Path) -> Path:
-        if ".json" in self.name:
+    def die(self: Path, argument: Any) -> Any:
+        if suffix in self.name:
             raise KeyboardInterrupt
-        return replace(self, target)
+        return whole(self, argument)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "replace", die)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, method, die)
         with pytest.raises(KeyboardInterrupt):
-            model.save(copied)
+            model.save(stem)
+
+
+def test_a_run_killed_between_its_two_files_is_read(copied: Path):
+    model = MemoryPPO.load(copied, make_envs()).learn(ROLLOUT)
+    save_and_die(model, copied, "replace", ".json")
     assert_same(model, MemoryPPO.load(copied, make_envs()))
+
+
+@pytest.mark.parametrize("method", ["write_bytes", "replace"])
+@pytest.mark.parametrize("suffix", [".json", ".safetensors"])
+def test_a_run_killed_twice_is_read(copied: Path, method: str, suffix: str):
+    model = MemoryPPO.load(copied, make_envs()).learn(ROLLOUT)
+    save_and_die(model, copied, "replace", ".json")
+    further = MemoryPPO.load(copied, make_envs()).learn(ROLLOUT)
+    save_and_die(further, copied, method, suffix)
+    assert_same(model, MemoryPPO.load(copied, make_envs()))
+    further.save(copied)
+    assert sorted(file.name for file in copied.parent.iterdir()) == ["run.json", "run.safetensors"]
+    assert_same(further, MemoryPPO.load(copied, make_envs()))

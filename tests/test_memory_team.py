@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("pettingzoo", reason="the memory team is a PettingZoo environment")
 
+from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import check_env
 from pettingzoo.test import api_test, parallel_api_test, seed_test
 
@@ -120,6 +121,27 @@ def test_answerer_cannot_write() -> None:
     manager.act(as_action([MemoryOp.add("something")]))
     manager.act(as_action([op]))
     assert len(manager.base.bank) == 0
+
+
+def test_what_is_refused_is_named_by_its_place_in_the_action() -> None:
+    """The task refuses the second: there is no such entry; the seat refuses the first and the third."""
+    team = Team(**{**SMALL, "max_searches": 0})
+    team.reset(0, None)
+    while team.turn == MANAGER:
+        team.act(as_action())
+    ops = [MemoryOp.add("mine"), MemoryOp.search("mine"), MemoryOp.delete("m1")]
+    _, _, info = team.act(as_action(ops))
+    assert [one["op"] for one in info["refused"]] == [0, 1, 2]
+    assert [one["reason"] == "only the manager writes" for one in info["refused"]] == [True, False, True]
+
+
+def test_a_step_that_cannot_be_is_named() -> None:
+    env = memory_team_v0.parallel_env(**SMALL)
+    with pytest.raises(ResetNeeded, match="call reset"):
+        env.step({})
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match="it is the turn of 'manager'"):
+        env.step({"answerer": as_action()})
 
 
 @pytest.mark.parametrize("seat", SEATS)

@@ -7,8 +7,8 @@ import pytest
 
 pytest.importorskip("typer", reason="recipes are read by the command line's extra")
 
-from memgym.baselines.moments import moments
-from memgym.baselines.recipe import load_recipe
+from memgym.baselines.moments import main, moments
+from memgym.baselines.recipe_file import load_recipe
 from memgym.baselines.reference import as_markdown
 from memgym.baselines.summary import committed_runs
 
@@ -32,6 +32,17 @@ def test_a_row_tells_the_end_from_the_best_moment() -> None:
         "second half of training": "0.700 (1)",
         "best moment": "1.000 (2)",
     }
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"), [("key_value", "no curves of successes"), ("nope", "no recipe 'nope'")]
+)
+def test_recipes_without_such_runs_are_refused(
+    recipe: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([recipe])
+    assert message in capsys.readouterr().err
 
 
 def test_a_run_that_diverged_at_once_counts() -> None:

@@ -25,7 +25,8 @@ from memgym.agents.ppo.forgetting import InputForgetting, discrete_columns  # no
 from memgym.agents.ppo.pretraining import _Rollouts  # noqa: E402
 from memgym.agents.ppo.settings import Settings  # noqa: E402
 from memgym.agents.weights_io import WeightsInvalid  # noqa: E402
-from memgym.baselines.recipe import RecipeInvalid, load_recipe  # noqa: E402
+from memgym.baselines.recipe import RecipeInvalid  # noqa: E402
+from memgym.baselines.recipe_file import load_recipe  # noqa: E402
 from memgym.baselines.run_ppo import run_ppo  # noqa: E402
 
 T_MAZE = "memgym/EndlessTMaze-v0"

@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("typer", reason="recipes are read by the command line's extra")
 
 from memgym.baselines.published import FOLDER, as_trained, load_published, side_by_side
-from memgym.baselines.recipe import load_recipe, recipe_names
+from memgym.baselines.recipe_file import load_recipe, recipe_names
 from memgym.baselines.reference import as_markdown
 from memgym.baselines.summary import committed_runs
 

@@ -14,7 +14,8 @@ from memgym.agents.ppo.errors import TrainingDiverged
 from memgym.agents.ppo.update import Updater
 from memgym.baselines import run_ppo as runner
 from memgym.baselines.figure import _draw_lines, _names, draw_recipe
-from memgym.baselines.recipe import Recipe, RecipeInvalid, load_recipe, recipe_names
+from memgym.baselines.recipe import Recipe, RecipeInvalid
+from memgym.baselines.recipe_file import load_recipe, recipe_names
 from memgym.baselines.summary import as_json, committed_runs, recipe_runs, table
 from memgym.baselines.train import read_runs, result_file, train
 from memgym.cli.main import app
@@ -109,10 +110,27 @@ def test_a_grid_is_trained_in_every_combination_and_seed(tiny: Recipe) -> None:
     [
         (("title =", "titel ="), "unknown entry 'titel'"),
         (('trainer = "ppo"', 'trainer = "sgd"'), "trainer is 'ppo'"),
-        (("seeds = [0]", "seeds = [-1]"), "seeds is a list of integers from 0 on"),
+        (("seeds = [0]", "seeds = [-1]"), "seeds are different integers from 0 on"),
+        (("seeds = [0]", "seeds = [1, 1]"), "seeds are different integers"),
         (("seeds = [0]", ""), "seeds is missing"),
         (('"train.cell" = ["mlp", "gru"]', '"cell" = ["mlp"]'), "grid holds lists named"),
         (("[env]", "[env"), "is no TOML"),
+        (('id = "memgym/EndlessTMaze-v0"', ""), "env has an id"),
+        (('["mlp", "gru"]', '["mlp", "gru", "mlp"]'), "values of 'train.cell' are different"),
+        (('["mlp", "gru"]', '["mlp", { a = 1 }]'), "no tables"),
+        (('"train.cell" = ["mlp"', '"env.id.x" = [1]\n"train.cell" = ["mlp"'), "reaches into 'id'"),
+        (('"train.cell" = "gru" }', '"train.cel" = "gru" }'), "train.cel = 'gru', which is not in the grid"),
+        (('"train.cell" = "gru" }', '"train.cell" = "gruu" }'), "'gruu', which is not in the grid"),
+        (('"train.module_kwargs.hidden"', '"trian.module_kwargs.hidden"'), "not 'trian.module_kwargs"),
+        (('"env.num_corridors" = [1, 2]', '"train.cell" = ["gru", "lstm"]'), "evaluate holds lists named"),
+        (("episodes = 50", "episodes = 2.7"), "episodes is an integer from 1 on"),
+        (("episodes = 50", "episodes = 0"), "episodes is an integer from 1 on"),
+        (("n_steps = 8", "n_steps = 2026-01-01"), "not JSON serializable"),
+        (("seeds = [0]", 'seeds = [0]\nselect = "train.cell"'), "select is .* of trainer 'sequence'"),
+        (('x = "evaluate.env.num_corridors"', 'x = "env.num_corridors"'), "figure has no x = 'env.num_corr"),
+        (('line = "train.cell"', 'lines = "train.cell"'), "figure has no lines"),
+        (('line = "train.cell"', 'kind = "table"'), "a table has axes"),
+        (('line = "train.cell"', ""), "names x and line"),
     ],
 )
 def test_a_bad_recipe_is_refused_by_its_entry(tmp_path: Path, change: tuple[str, str], message: str) -> None:
@@ -127,10 +145,58 @@ def test_an_unknown_recipe_names_those_there_are() -> None:
         load_recipe("t_maze_quik")
 
 
-def test_an_argument_that_nobody_takes_is_named(tiny: Recipe, tmp_path: Path) -> None:
-    tiny.train["gama"] = 0.9
-    with pytest.raises(RecipeInvalid, match="gama"):
+@pytest.mark.parametrize(
+    ("table", "key", "value", "message"),
+    [
+        ("train", "gama", 0.9, "gama"),
+        ("train", "total_timesteps", -5, "total_timesteps"),
+        ("env", "id", "memgym/EndlesTMaze-v0", "EndlesTMaze"),
+        ("evaluate", "env.num_corridor", [1], "num_corridor"),
+        ("evaluate", "env.id", ["memgym/ColorCubes-v0"], "num_corridors"),
+        ("evaluate", "env.junction_visible", [False, True], "another single_observation_space"),
+    ],
+)
+def test_what_nobody_takes_is_named_before_anything_is_learned(
+    tiny: Recipe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    table: str,
+    key: str,
+    value: Any,
+    message: str,
+) -> None:
+    monkeypatch.setattr(MemoryPPO, "learn", lambda *_, **__: pytest.fail("it learns"))
+    getattr(tiny, table)[key] = value
+    with pytest.raises(RecipeInvalid, match=message):
         train(tiny, tmp_path / "runs", only={"cell": "mlp"})
+
+
+def test_only_what_the_grid_has_can_be_chosen(tiny: Recipe) -> None:
+    assert [run.point["train.cell"] for run in tiny.runs(only={"cell": "gru,mlp"})] == ["mlp", "gru"]
+    with pytest.raises(RecipeInvalid, match="no cell = 'lstmm'; there are mlp, gru"):
+        tiny.runs(only={"cell": "gru,lstmm"})
+    with pytest.raises(RecipeInvalid, match="different integers"):
+        tiny.runs((1, 1))
+
+
+def test_agents_are_judged_in_the_split_that_the_recipe_names(tiny: Recipe, tmp_path: Path) -> None:
+    tiny.evaluate["env.split"] = ["test", "train"]
+    made: list[Any] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runner, "success_rate", lambda _, envs, __: made.append(envs.split) or 0.0)
+        train(tiny, tmp_path, only={"cell": "mlp"})
+    assert made == ["test", "train", "test", "train"]
+
+
+def test_schedules_make_a_grid(tmp_path: Path) -> None:
+    path, out = tmp_path / "rates.toml", tmp_path / "runs"
+    rates = '"train.learning_rate" = [0.001, [0.001, 0.0]]\n[[settings]]'
+    path.write_text(TINY.replace('["mlp", "gru"]', '["gru"]').replace("[[settings]]", rates))
+    train(load_recipe(str(path)), out)
+    recipe = load_recipe(str(path))
+    assert [row[:2] for row in table(recipe, out)[1:]] == [["gru", "0.001"], ["gru", "(0.001, 0.0)"]]
+    assert json.loads(as_json(recipe, out))["runs"][1]["point"]["train.learning_rate"] == [0.001, 0.0]
+    draw_recipe(recipe, out, tmp_path / "figure.png")
 
 
 def test_runs_make_a_table_a_figure_and_a_summary(tiny: Recipe, tmp_path: Path) -> None:
@@ -178,25 +244,31 @@ def test_finished_runs_are_not_trained_again(
         train(tiny, out, only={"cell": "gru"})
 
 
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [(runner._Progress, "_on_rollout_start"), (runner, "write_atomically"), (MemoryPPO, "save")],
+    ids=["between updates", "before the notes", "before the checkpoint"],
+)
 def test_an_interrupted_run_ends_with_the_same_numbers(
-    tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str
 ) -> None:
     run = tiny.runs()[1]
     tiny.train["learning_rate"] = [1e-3, 0.0]
     (whole,) = train(tiny, tmp_path / "whole", only={"cell": "gru"})
     calls = 0
 
-    def interrupt(self: runner._Progress) -> None:
+    def interrupt(self: Any, *arguments: Any) -> None:
         nonlocal calls
         calls += 1
         if calls == 20:
             raise KeyboardInterrupt
-        original(self)
+        original(self, *arguments)
 
-    original = runner._Progress._on_rollout_start
-    monkeypatch.setattr(runner._Progress, "_on_rollout_start", interrupt)
+    original = getattr(owner, name)
+    monkeypatch.setattr(owner, name, interrupt)
     with pytest.raises(KeyboardInterrupt):
         train(tiny, tmp_path / "cut", only={"cell": "gru"})
+    monkeypatch.setattr(MemoryPPO, "__init__", lambda *_, **__: pytest.fail("it begins anew"))
     assert not result_file(tmp_path / "cut", run).is_file()
     assert list((tmp_path / "cut").glob("*.notes"))
     (cut,) = train(tiny, tmp_path / "cut", only={"cell": "gru"})

@@ -15,7 +15,8 @@ from torch import Tensor  # noqa: E402
 
 from memgym.baselines import run_sequence as runner  # noqa: E402
 from memgym.baselines.figure import draw_recipe  # noqa: E402
-from memgym.baselines.recipe import Recipe, RecipeInvalid, load_recipe  # noqa: E402
+from memgym.baselines.recipe import Recipe, RecipeInvalid  # noqa: E402
+from memgym.baselines.recipe_file import load_recipe  # noqa: E402
 from memgym.baselines.run_sequence import Mixture, Plan, measure, train_model  # noqa: E402
 from memgym.baselines.summary import as_json, evaluation_names, recipe_runs, scores, selected, table  # noqa: E402
 from memgym.baselines.train import result_file, train  # noqa: E402

@@ -267,6 +267,6 @@ def test_the_terms_add_up() -> None:
     assert (r1, r2, r4) == (0.5, 0.75, 0.5)
     assert total_reward(r1, r2, 0.8, r4) == pytest.approx(0.5 + 0.75 + 0.04 + 0.05)
     assert total_reward(r1, r2, 0.8, r4, beta=0, gamma=0) == 1.25
-    assert call_validity([]) == content_validity([]) == 1.0
+    assert (call_validity([]), content_validity([])) == (0.0, 1.0)
     with pytest.raises(ValueError, match="no questions"):
         question_accuracy([])

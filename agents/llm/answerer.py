@@ -140,7 +140,9 @@ class MemoryAnswerer(ChatModel):
     def answer(self, some: Sequence[Consulted]) -> list[Answer]:
         """The greedy answer to each question."""
         written = self.generate(self.prompts(some))
-        return [self.read(replies[0], one) for replies, one in zip(written, some, strict=True)]
+        answers = [self.read(replies[0], one) for replies, one in zip(written, some, strict=True)]
+        self.count_failures(answer.malformed for answer in answers)
+        return answers
 
 
 class AnsweringPolicy(MemoryPolicy):

@@ -4,16 +4,21 @@ What asks it for something is a subclass: `memgym.agents.llm.manager.MemoryManag
 `memgym.agents.llm.answerer.MemoryAnswerer` for answers from one.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from inspect import signature
+from itertools import chain
 from typing import Any, Self
 
 from memgym.agents.llm.lora import load_lora
 from memgym.errors import DependencyMissing
 from memgym.llm.channels import data_message
+from memgym.llm.local import bare_generation
+from memgym.llm.usage import Ledger, Usage
 
 __all__ = ["ChatModel", "ids_by_number", "numbered"]
+
+STEP = "reply"  # in the ledger
 
 
 def numbered(memory: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
@@ -41,6 +46,7 @@ class ChatModel:
         max_new_tokens: of a reply; a longer one is cut off, and then cannot be read.
         batch: prompts generated at the same time.
         adapters: the same model as a `peft.PeftModel`, where it has adapters.
+        ledger: what its replies have cost so far; one that cannot be read is a failure.
     """
 
     model: Any
@@ -49,11 +55,15 @@ class ChatModel:
     max_new_tokens: int = 64
     batch: int = 256
     adapters: Any = None
+    ledger: Ledger = field(default_factory=Ledger)
 
     def __post_init__(self) -> None:
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
         self.end = self.tokenizer.eos_token_id
+        told = self.model.generation_config.eos_token_id
+        # models that were taught to chat may end a turn by another token than a text
+        self.ends = {self.end, *(told if isinstance(told, list) else [told])} - {None}
         self.reserved = tuple(sorted(set(self.tokenizer.all_special_tokens)))
 
     @classmethod
@@ -93,7 +103,10 @@ class ChatModel:
         ]
         if not chats:
             return []
-        texts = self.tokenizer.apply_chat_template(chats, add_generation_prompt=True, tokenize=False)
+        try:
+            texts = self.tokenizer.apply_chat_template(chats, add_generation_prompt=True, tokenize=False)
+        except Exception as error:  # templates are programs of the model's authors
+            raise ValueError(f"the model's chat template refuses the messages: {error}") from error
         return self.tokenizer(texts, add_special_tokens=False)["input_ids"]
 
     def ids(self, reply: str) -> list[int]:
@@ -102,7 +115,7 @@ class ChatModel:
 
     def text(self, reply: Sequence[int]) -> str | None:
         """What a reply says without its end token; None where it has none, and so was cut off."""
-        if not reply or reply[-1] != self.end:
+        if not reply or reply[-1] not in self.ends:
             return None
         return self.tokenizer.decode(reply[:-1], skip_special_tokens=False)
 
@@ -128,7 +141,17 @@ class ChatModel:
                 written = self._generate([list(prompts[i]) for i in some], samples, sample=seed is not None)
                 for place, ids in enumerate(written):
                     replies[some[place // samples]].append(ids)
+        asked, said = (sum(map(len, some)) for some in (prompts, chain.from_iterable(replies)))
+        self.ledger.add(STEP, Usage(len(prompts) * samples, asked * samples, said))
         return replies
+
+    def count_failures(self, malformed: Iterable[str]) -> None:
+        """Enter into the ledger the replies that could not be read.
+
+        Args:
+            malformed: of each reply, why; ``""`` for one that could.
+        """
+        self.ledger.add(STEP, Usage(failures=sum(map(bool, malformed))))
 
     def _generate(self, prompts: list[list[int]], samples: int, *, sample: bool) -> list[list[int]]:
         from transformers import DynamicCache, GenerationConfig
@@ -138,7 +161,7 @@ class ChatModel:
         config = GenerationConfig(
             max_new_tokens=self.max_new_tokens,
             do_sample=sample,
-            eos_token_id=self.end,
+            eos_token_id=sorted(self.ends),
             pad_token_id=self.tokenizer.pad_token_id,
             **({"temperature": 1.0, "top_k": 0, "top_p": 1.0} if sample else {}),
         )
@@ -150,6 +173,10 @@ class ChatModel:
             self.model(ids[:, :-1], mask[:, :-1], positions, logits_to_keep=1, **known)
             known[name].batch_repeat_interleave(samples)
         ids, mask = ids.repeat_interleave(samples, 0), mask.repeat_interleave(samples, 0)
-        out = self.model.generate(ids, attention_mask=mask, generation_config=config, **known)
-        rows = out[:, ids.shape[1] :].tolist()
-        return [row[: row.index(self.end) + 1] if self.end in row else row for row in rows]
+        with bare_generation(self.model):
+            out = self.model.generate(ids, attention_mask=mask, generation_config=config, **known)
+        return [self._until_end(row) for row in out[:, ids.shape[1] :].tolist()]
+
+    def _until_end(self, row: list[int]) -> list[int]:
+        end = next((i for i, token in enumerate(row) if token in self.ends), len(row))
+        return row[: end + 1]

@@ -16,6 +16,7 @@ from memgym.agents.llm.forms import FORMS
 from memgym.agents.llm.own_words import own_words_reader
 from memgym.agents.policy_agent import PolicyAgent
 from memgym.agents.structured.adapters import adapter_files
+from memgym.agents.structured.ledger import SPOKEN
 from memgym.core.agent import AgentCard
 from memgym.core.arguments import check_choice
 from memgym.errors import InvalidOperation
@@ -42,6 +43,7 @@ FIELDS = {"ADD": (), "UPDATE": ("id",), "DELETE": ("id",), "NOOP": ()}  # that a
 CANDIDATES = 4  # entries that the model is shown
 REWORDED = ("ADD", "UPDATE")  # may have a text
 NOOP = MemoryOp.noop()
+NOBODY = "(read) "  # before what was read and looks as if somebody had said it
 
 
 class Shown(NamedTuple):
@@ -56,8 +58,10 @@ class Shown(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The entry that stores what is said as it stands."""
-        return f"{self.speaker}: {self.said}" if self.speaker else self.said
+        """The entry that stores what is said as it stands; what nobody says cannot pass for what somebody said."""
+        if self.speaker:
+            return f"{self.speaker}: {self.said}"
+        return f"{NOBODY}{self.said}" if SPOKEN.match(self.said) else self.said
 
 
 def show(speaker: str, said: str, entries: Iterable[tuple[str, str]]) -> Shown:
@@ -111,7 +115,8 @@ def read_operation(reply: str, moment: Shown, reserved: Iterable[str] = (), form
     kind = value.get("op") if isinstance(value, dict) else None
     if not isinstance(kind, str) or kind not in FIELDS:
         return Decision(NOOP, f"no operation among {', '.join(FIELDS)}")
-    may = {"op", *FIELDS[kind], *(("text",) if kind in REWORDED else ())}
+    parts = FORMS[form].parts if kind == "ADD" else ()
+    may = {"op", *FIELDS[kind], *(("text",) if kind in REWORDED else ()), *(("part",) if parts else ())}
     if not {"op", *FIELDS[kind]} <= set(value) <= may or not all(isinstance(v, str) for v in value.values()):
         return Decision(NOOP, f"{kind} has {' and '.join(sorted(may))}, each a text")
     numbers = ids_by_number(moment.memory)
@@ -120,7 +125,12 @@ def read_operation(reply: str, moment: Shown, reserved: Iterable[str] = (), form
     text = value.get("text", moment.text)
     if "text" in value and strip_text(text, reserved) != text:
         return Decision(NOOP, "a delimiter in the text")
-    op = MemoryOp(OpKind.parse(kind), numbers.get(value.get("id", ""), ""), text if kind in REWORDED else "")
+    if SPOKEN.match(text) and not text.startswith(f"{moment.speaker}: " if moment.speaker else NOBODY):
+        return Decision(NOOP, "words of somebody else")
+    attrs = {"kind": value.get("part", parts[0])} if parts else {}
+    op = MemoryOp(
+        OpKind.parse(kind), numbers.get(value.get("id", ""), ""), text if kind in REWORDED else "", attrs
+    )
     try:
         return Decision(op.checked())
     except InvalidOperation as error:
@@ -156,6 +166,8 @@ class MemoryManager(ChatModel):
             value["id"] = str([id for id, _ in moment.memory].index(op.id) + 1)
         if op.text not in ("", moment.text):
             value["text"] = op.text
+        if op.attrs:
+            value["part"] = str(op.attrs["kind"])
         return self.ids(FORMS[self.form].write(value))
 
     def read(self, reply: Sequence[int], moment: Shown) -> Decision:
@@ -168,7 +180,9 @@ class MemoryManager(ChatModel):
     def decide(self, moments: Sequence[Shown]) -> list[Decision]:
         """The greedy decision of each moment."""
         written = self.generate(self.prompts(moments))
-        return [self.read(replies[0], moment) for replies, moment in zip(written, moments, strict=True)]
+        decisions = [self.read(replies[0], moment) for replies, moment in zip(written, moments, strict=True)]
+        self.count_failures(decision.malformed for decision in decisions)
+        return decisions
 
 
 def _data(moment: Shown) -> dict[str, Any]:
@@ -184,14 +198,12 @@ class ManagerPolicy(MemoryPolicy):
 
     def __init__(self, manager: MemoryManager) -> None:
         self.manager = manager
-        self.malformed = 0
 
     def write(self, message: Message, view: MemoryView) -> list[MemoryOp]:
-        """The model's operation; nothing where its reply cannot be read, which is counted in `malformed`."""
+        """The model's operation; nothing where its reply cannot be read, which its ledger counts."""
         entries = sorted(view.entries, key=lambda entry: int(entry["id"][1:]))
         shown = show(message.speaker, message.text, ((entry["id"], entry["text"]) for entry in entries))
         (decision,) = self.manager.decide([shown])
-        self.malformed += bool(decision.malformed)
         return [] if decision.op == NOOP else [decision.op]
 
 
@@ -205,7 +217,7 @@ def memory_manager(
         instruction: what it was trained with; see `MemoryManager`.
         device: where it runs, e.g. ``"cpu"`` or ``"cuda"``.
         adapter: folder of an adapter that peft saved; see `memgym.baselines.train_memory_manager`.
-        form: how it writes operations, ``"json"`` or ``"text"``.
+        form: how it writes operations, ``"json"``, ``"text"`` or ``"tools"``.
     """
     manager = MemoryManager.load(model, device, adapter, instruction=instruction, form=form)
     config: dict[str, Any] = {"model": model, "instruction": manager.instruction}
@@ -234,6 +246,8 @@ def manager_agent(
         parameters=sum(weights.numel() for weights in manager.model.parameters()),
         config=dict(config),
     )
-    agent = PolicyAgent(card, lambda: ManagerPolicy(manager), own_words_reader)
+    agent = PolicyAgent(
+        card, lambda: ManagerPolicy(manager), own_words_reader, lambda: manager.ledger.total.to_dict()
+    )
     agent.files = tuple(files)
     return agent

@@ -63,7 +63,7 @@ MODEL, ADAPTER = "model", "adapter"
 TEAM_FORMAT = "memgym-team-1"
 MAX_BYTES = 1 << 20
 SHIPPED = Path(__file__).parents[1] / "weights" / "grpo_manager"
-TURNS = 560 * 16 * 12  # rollouts, dialogues in each, turns in each
+TURNS = 12  # of the dialogues that it learned from
 
 
 def grpo_manager() -> PolicyAgent:
@@ -73,11 +73,12 @@ def grpo_manager() -> PolicyAgent:
     """
     manager, _, files = _loaded(MANAGER, SHIPPED, "cpu")
     agent = manager_agent(manager, {}, files)
+    plan = _read_card(SHIPPED / CARD, MANAGER.script)["extra"]["plan"]
     agent.card = replace(
         agent.card,
         name="grpo-manager",
         description="A tiny language model that GRPO taught from answers alone to add, update, delete or skip.",
-        training_steps=TURNS,
+        training_steps=plan["rollouts"] * plan["episodes"] * TURNS,
         trained_on=("memgym/DialogueMemory-v0",),
     )
     return agent
@@ -169,6 +170,7 @@ def saved_team(folder: str, device: str = "cpu") -> PolicyAgent:
             config={"folder": folder, "bases": [base, other]},
         ),
         lambda: AnsweringPolicy(answerer, ManagerPolicy(manager)),
+        spent=lambda: (manager.ledger.total + answerer.ledger.total).to_dict(),
     )
     agent.files = (card, *files, *more)
     return agent

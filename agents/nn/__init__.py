@@ -6,7 +6,8 @@
 128
 
 Adding one: a file here with a class after `MemoryModule`, and one line in `MODULES`; from another package, an
-entry point in the group ``memgym.modules``. `memgym.agents.nn.checks.check_memory_module` tests its promises.
+entry point in the group ``memgym.modules``. `memgym.agents.nn.checks.check_memory_module` tests its promises. Its
+constructor may draw numbers but not look at them, as `memgym.agents.nn.size` builds it without any.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -102,7 +102,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, visible: Tensor) -> Tensor:
     """
     if q.shape[-2] > 1:
         return functional.scaled_dot_product_attention(q, k, v, attn_mask=visible)
-    # one query gains nothing from the fused kernel, which torch's counter of operations does not see
+    # one query gains nothing from the fused kernel
     scores = (q * q.shape[-1] ** -0.5) @ k.mT
     return scores.masked_fill(~visible, -torch.inf).softmax(-1) @ v
 
@@ -157,9 +157,9 @@ def live_slots(age: Tensor, window: int) -> Tensor:
 
 
 def first_argmin(x: Tensor) -> Tensor:
-    """Index of the smallest number of the last axis, the first of equal ones on every device."""
+    """Index of the smallest number of the last axis, the first of equal ones on every device; of NaN the last."""
     index = torch.arange(x.shape[-1], device=x.device)
-    return torch.where(x == x.amin(-1, keepdim=True), index, x.shape[-1]).amin(-1)
+    return torch.where(x == x.amin(-1, keepdim=True), index, x.shape[-1] - 1).amin(-1)
 
 
 def linear(layer: nn.Linear, x: Tensor) -> Tensor:

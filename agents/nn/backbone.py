@@ -95,10 +95,6 @@ class MemoryBackbone(nn.Module):
         """Bytes of memory for one environment, all memories together."""
         return sum(memory.state_nbytes() for memory in self.memories)
 
-    def state_nbytes_used(self, state: State) -> Tensor:
-        """Bytes in use for each environment, int64, shape (B,)."""
-        return torch.stack([m.state_nbytes_used(_part(state, i)) for i, m in enumerate(self.memories)]).sum(0)
-
     def aux_losses(self) -> dict[str, Tensor]:
         """Losses of the last `forward` to be added to the objective."""
         losses = (m.aux_losses().items() for m in self.memories)

@@ -103,14 +103,6 @@ class BMojo(MemoryModule):
             }
         return leaves
 
-    def state_nbytes_used(self, state: State) -> Tensor:
-        """The fading state, and a row for each input held."""
-        row = self.d_in * self.float_dtype.itemsize + (2 if self.store else 0)
-        held = state["filled"][:, 0].long() * row
-        if self.store:
-            held = held + (state["store_age"] > 0).sum(1) * (row + 4)
-        return held + self.hidden * self.float_dtype.itemsize + 4
-
     def forward(
         self, x: Tensor, state: State, reset: Tensor | None = None, *, ids: Tensor | None = None
     ) -> tuple[Tensor, State]:
@@ -144,7 +136,8 @@ class BMojo(MemoryModule):
             leaving = self.recent - self.window
             following |= self._insert(state, rows[:, leaving], scores[:, leaving], held[:, leaving])
             visible = torch.cat([following["store_age"] > 0, visible], 1)
-            distances = torch.cat([following["store_age"] - 1, distances], 1)
+            # of an empty place 0, as the logarithm of 0 would make the gradient of the slope NaN
+            distances = torch.cat([(following["store_age"] - 1).clamp(min=0), distances], 1)
             tokens = torch.cat([following["store"], tokens], 1)
         bias = self._bias(distances).transpose(0, 1)[:, :, None]  # (B, H, 1, S)
         return self._attend(x[None], tokens.transpose(0, 1), fading[None], bias, visible[:, None])[
@@ -180,7 +173,7 @@ class BMojo(MemoryModule):
         before = torch.where(distance <= state["filled"][:, 0], 0, -1)
         segments = torch.cat([before, segment])
         last = segments[steps:] == segments[-1]  # which rows the next state keeps
-        following: State = {"fading": fading[-1]}
+        following: State = {"fading": fading[-1].clone()}
         following["recent"] = (rows[steps:] * last[..., None]).transpose(0, 1)
         following["filled"] = last.sum(0, dtype=torch.int32)[:, None]
         scores = None

@@ -21,7 +21,7 @@ def check_memory_module(
 
     - C1 `forward` equals a loop of `step`, outputs and final states, resets included;
     - C2 a sequence in two parts equals it in one, also with a reset at the cut;
-    - C3 nothing from before a reset reaches what comes after, neither values nor gradients;
+    - C3 nothing finite from before a reset reaches what comes after, neither values nor gradients;
     - C4 environments do not see each other;
     - C5 the present does not see the future, bit for bit;
     - C6 `state_nbytes` counts every leaf, and no step changes shape or dtype of one;

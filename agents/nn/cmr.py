@@ -129,16 +129,6 @@ class CMR(Transformer):
             "best_at": StateLeaf((1,), torch.int32),
         }
 
-    def state_nbytes_used(self, state: State) -> Tensor:
-        """Bytes of the steps and records held so far, of the block's candidate, and of the counter."""
-        used = super().state_nbytes_used(state)
-        if not self.records:
-            return used
-        spec = self.state_spec()
-        record = sum(leaf.nbytes for name, leaf in spec.items() if name.startswith("records"))
-        best = sum(leaf.nbytes for name, leaf in spec.items() if name.startswith("best"))
-        return used + best + (state["records_relevance"] > 0).sum(1) * (record // self.records)
-
     def forward(
         self, x: Tensor, state: State, reset: Tensor | None = None, *, ids: Tensor | None = None
     ) -> tuple[Tensor, State]:
@@ -162,7 +152,7 @@ class CMR(Transformer):
             outputs.append(y)
         rows = torch.cat(outputs)
         y = self.out(self.norm(rows.gather(0, place[..., None].expand(-1, -1, self.size))))
-        return y, {**state, "age": age[-1][:, None]}
+        return y, {**state, "age": age[-1, :, None].clone()}
 
     def _run_block(self, h: Tensor, state: State, age: Tensor, length: Tensor) -> tuple[Tensor, State]:
         """One block of each environment.

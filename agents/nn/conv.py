@@ -46,7 +46,7 @@ class ShortConv(nn.Module):
         last = rows[steps:]
         if segments is not None:
             last = last * (segments[steps:] == segments[-1])[..., None]
-        return y, last.transpose(0, 1)
+        return y, last.transpose(0, 1).clone()
 
     def step(self, x: Tensor, buffer: Tensor) -> tuple[Tensor, Tensor]:
         """Output for x of shape (B, channels), and the next buffer; the caller has reset the buffer."""

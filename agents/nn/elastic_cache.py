@@ -119,17 +119,6 @@ class ElasticTransformer(Transformer):
             "anchor_merged": StateLeaf((layers, self.anchors), torch.int32),
         }
 
-    def state_nbytes_used(self, state: State) -> Tensor:
-        """Bytes of the steps and anchors held so far, and of the counter."""
-        spec = self.state_spec()
-        held = state["age"][:, 0].clamp(max=self.window)
-        used = super().state_nbytes_used(state) + held * (spec["mass"].nbytes // self.window)
-        if self.anchors == 0:
-            return used
-        anchor = sum(leaf.nbytes for name, leaf in spec.items() if name.startswith("anchor"))
-        live = (state["anchor_merged"] > 0).sum((1, 2))
-        return used + live * (anchor // (len(self.layers) * self.anchors))
-
     def _read(
         self, q: Tensor, k: Tensor, v: Tensor, cache: State, band: Band, live: Tensor, dtype: torch.dtype
     ) -> tuple[Tensor, State]:

@@ -122,14 +122,6 @@ class EngramMemory(MemoryModule):
         """Those of the inner memory."""
         return {} if self.inner is None else self.inner.aux_losses()
 
-    def state_nbytes_used(self, state: State) -> Tensor:
-        """All of its own state, and what the inner memory uses."""
-        own = sum(leaf.nbytes for name, leaf in self.state_spec().items() if not name.startswith(INNER))
-        used = torch.full((len(state["ids"]),), own, dtype=torch.int64)
-        return (
-            used if self.inner is None else used + self.inner.state_nbytes_used(_inner(state)).to(used.device)
-        )
-
     def forward(
         self, x: Tensor, state: State, reset: Tensor | None = None, *, ids: Tensor | None = None
     ) -> tuple[Tensor, State]:
@@ -212,8 +204,9 @@ def _inner(state: State) -> State:
 
 
 def _require(ids: Tensor | None) -> Tensor:
-    if ids is None:
-        raise ValueError("ids are needed: what was observed as integers, int64; see ObservationIds.")
+    if ids is None or ids.dtype != torch.int64:
+        found = "" if ids is None else f", not {ids.dtype}"
+        raise ValueError(f"ids are needed: what was observed as integers, int64{found}; see ObservationIds.")
     return ids
 
 

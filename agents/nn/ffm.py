@@ -73,7 +73,7 @@ class FFM(MemoryModule):
     ) -> tuple[Tensor, State]:
         """Consume a sequence, in one scan."""
         s = linear_scan(self._gamma()[None, None], self._trace(x), state["s"], reset)
-        return self._read_out(x, s), {"s": s[-1]}
+        return self._read_out(x, s), {"s": s[-1].clone()}
 
     def step(
         self, x: Tensor, state: State, reset: Tensor | None = None, *, ids: Tensor | None = None

@@ -4,7 +4,7 @@ Autograd over a loop of T steps keeps some twenty nodes a step, and each slices,
 loop is one autograd function: a step is a product of matrices and a few operations into buffers that exist already,
 and what does not depend on the step before is done for all steps at once. Second derivatives are not defined.
 
-``reset``, bool, shape (T, B), says where an episode begins: the state of before counts as zero there.
+``reset``, bool, shape (T, B), says where an episode begins: the state of before, if finite, counts as zero there.
 """
 
 from typing import Any
@@ -25,7 +25,7 @@ def lstm_sequence(core: nn.LSTM, x: Tensor, h0: Tensor, c0: Tensor, reset: Tenso
     torch's kernel knows no resets. But a step whose input, forget and output gates are shut leaves h = c = 0, so one
     goes in before each first observation. Environments with fewer of them get steps at the end that keep the cell.
     A mark for each of the two, as a further input, pulls the gates so far that their sigmoid is exactly 0 or 1, and
-    its slope exactly 0: nothing leaks through a reset, neither values nor gradients.
+    its slope exactly 0: nothing finite leaks through a reset, neither values nor gradients.
 
     Args:
         core: one layer, with biases.

@@ -146,15 +146,13 @@ class GTrXL(MemoryModule):
             "len": StateLeaf((1,), torch.int64),
         }
 
-    def state_nbytes_used(self, state: State) -> Tensor:
-        """Bytes of the steps held so far, and of the counter."""
-        row = self.state_spec()["mem"].nbytes // self.window
-        return state["len"][:, 0] * row + state["len"].element_size()
-
     def forward(
         self, x: Tensor, state: State, reset: Tensor | None = None, *, ids: Tensor | None = None
     ) -> tuple[Tensor, State]:
         """Consume a sequence."""
+        # what is not seen gets a weight of 0, which does not stop what is not finite
+        if reset is not None and reset[0].any():
+            state = self.mask_state(state, reset[0])
         age = steps_before(reset, state["len"][:, 0], len(x))
         band = Band(age[:-1], self.window)
         length = age[-1].clamp(max=self.window)

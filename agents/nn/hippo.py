@@ -31,15 +31,19 @@ class Legs(NamedTuple):
     basis: Tensor
 
 
-@cache
 def legs(size: int) -> Legs:
     """Diagonalise A + P P' for HiPPO-LegS of an even `size`, with A, B and P as in the paper."""
-    n = torch.arange(size, dtype=torch.float64)
+    return _diagonalise(size, torch.get_default_device())
+
+
+@cache
+def _diagonalise(size: int, device: torch.device) -> Legs:
+    n = torch.arange(size, dtype=torch.float64, device=device)
     b, p = (2 * n + 1).sqrt(), (n + 0.5).sqrt()
     # A + P P' is -1/2 on the diagonal and skew-symmetric beside it, so -i times the latter is Hermitian
     skew = -0.5 * (b[:, None] * b).tril(-1)
     frequencies, vectors = torch.linalg.eigh(-1j * (skew - skew.T))
     basis = vectors[:, size // 2 :]
-    eigenvalues = torch.complex(torch.full((size // 2,), -0.5, dtype=torch.float64), frequencies[size // 2 :])
+    eigenvalues = torch.complex(torch.full_like(frequencies[size // 2 :], -0.5), frequencies[size // 2 :])
     adjoint = basis.mH
     return Legs(eigenvalues, adjoint @ p.to(basis.dtype), adjoint @ b.to(basis.dtype), basis)

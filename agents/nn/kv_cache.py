@@ -50,7 +50,8 @@ class BFPTransformer(Transformer):
     Args:
         d_in: size of an input.
         d_out: size of an output.
-        bits: bits of an integer, its sign included, from 2 to 24; 24 are as good as float32.
+        bits: bits of an integer, its sign included, from 2 to 24. The largest number of a block has them all, one
+            2^n times smaller n fewer: 24 are nearly float32 for the former, not for the latter.
         block: numbers that share an 8-bit exponent.
         **config: as for `Transformer`.
 

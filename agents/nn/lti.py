@@ -2,7 +2,7 @@
 
 import math
 from abc import abstractmethod
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -115,8 +115,6 @@ class ChannelSSM(MemoryModule):
         self.d = nn.Parameter(torch.randn(d_in))
         self.out = nn.Sequential(nn.GELU(), nn.Linear(d_in, 2 * d_out), nn.GLU())
 
-    step_products: ClassVar[int]  # multiply-adds of one step for each complex number of the state
-
     @abstractmethod
     def unroll(self, length: int) -> Unrolled:
         """The system over `length` steps."""
@@ -132,10 +130,6 @@ class ChannelSSM(MemoryModule):
     def state_spec(self) -> dict[str, StateLeaf]:
         """The systems' states ``h``, complex, shape (d_in, state)."""
         return {"h": StateLeaf((self.d_in, self.state), self.complex_dtype)}
-
-    def step_flops(self) -> int:
-        """Multiply-adds of one `step`: matrix products, and the systems' own."""
-        return super().step_flops() + self.step_products * self.d_in * self.state
 
     def forward(
         self, x: Tensor, state: State, reset: Tensor | None = None, *, ids: Tensor | None = None

@@ -71,10 +71,6 @@ class Mamba(MemoryModule):
         """The common rate, but no weight decay: it would change the time scales."""
         return {"log_a": 1.0, "d": 1.0, "dt.bias": 1.0}
 
-    def step_flops(self) -> int:
-        """Multiply-adds of one `step`: matrix products, and the states' own, three for each number, and the taps'."""
-        return super().step_flops() + (3 * self.state + self.conv.width) * self.hidden
-
     def _select(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Step sizes, shape (..., hidden), and B and C, shape (..., state)."""
         dt, b, c = self.select(u).split([self.rank, self.state, self.state], -1)

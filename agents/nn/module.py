@@ -7,15 +7,14 @@ from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from memgym.agents.nn.segments import where_any
+from memgym.core.arguments import check_integer
 
 __all__ = [
     "Erase",
     "Family",
     "FedLoopModule",
-    "LoopModule",
     "MemoryModule",
     "MemorySpec",
     "Parallel",
@@ -79,17 +78,24 @@ class MemoryModule(nn.Module, ABC):
     a vector environment).
 
     `forward` and a loop of `step` give the same outputs and final states; neither changes the state it is given.
+    As long as numbers stay finite, nothing passes a reset; NaN and infinity pass none in `step`, but may in
+    `forward`, where a memory multiplies by zero what it does not see.
     `memgym.agents.nn.checks.check_memory_module` tests this and the other promises.
 
     Args:
         d_in: size of an input.
         d_out: size of an output.
+
+    Raises:
+        ValueError: a size outside its range.
     """
 
     spec: ClassVar[MemorySpec]
 
     def __init__(self, d_in: int, d_out: int) -> None:
         super().__init__()
+        check_integer("d_in", d_in, 1, 1 << 24)
+        check_integer("d_out", d_out, 1, 1 << 24)
         self.d_in = d_in
         self.d_out = d_out
 
@@ -112,7 +118,7 @@ class MemoryModule(nn.Module, ABC):
             ids: what was observed as integers, int64, shape (T, B); only where ``spec.needs_ids``.
 
         Returns:
-            Outputs of shape (T, B, d_out) and the state after ``x[-1]``.
+            Outputs of shape (T, B, d_out) and the state after ``x[-1]``, in memory of its own: no view of a sequence.
         """
 
     @abstractmethod
@@ -132,11 +138,6 @@ class MemoryModule(nn.Module, ABC):
     def aux_losses(self) -> dict[str, Tensor]:
         """Losses of the last `forward` to be added to the objective, each already weighted."""
         return {}
-
-    def state_nbytes_used(self, state: State) -> Tensor:
-        """Bytes in use for each environment, int64, shape (B,); less than `state_nbytes` where a store fills up."""
-        batch = next(iter(state.values())).shape[0] if state else 0
-        return torch.full((batch,), self.state_nbytes(), dtype=torch.int64)
 
     # ------------------------------------------------------------------ what follows from it
 
@@ -173,31 +174,6 @@ class MemoryModule(nn.Module, ABC):
     def state_nbytes(self) -> int:
         """Bytes of memory for one environment: every leaf at its full size, buffers and counters included."""
         return sum(leaf.nbytes for leaf in self.state_spec().values())
-
-    def step_flops(self) -> int:
-        """Multiply-adds of one `step` of one environment, counted over its matrix products."""
-        x = torch.zeros(1, self.d_in, dtype=self.float_dtype)
-        ids = torch.zeros(1, dtype=torch.int64) if self.spec.needs_ids else None
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            self.step(x, self.initial_state(1), ids=ids)
-        return counter.get_total_flops() // 2
-
-
-class LoopModule(MemoryModule):
-    """A memory whose `forward` is a loop of `step`: where a step needs the last output, nothing else is exact."""
-
-    def forward(
-        self, x: Tensor, state: State, reset: Tensor | None = None, *, ids: Tensor | None = None
-    ) -> tuple[Tensor, State]:
-        """Consume a sequence, step by step."""
-        # unbind once: indexing x[t] in the loop would make the backward pass quadratic in T
-        resets = [None] * len(x) if reset is None else where_any(reset)
-        all_ids = [None] * len(x) if ids is None else ids.unbind(0)
-        outputs = []
-        for x_t, reset_t, ids_t in zip(x.unbind(0), resets, all_ids, strict=True):
-            y, state = self.step(x_t, state, reset_t, ids=ids_t)
-            outputs.append(y)
-        return torch.stack(outputs), state
 
 
 class FedLoopModule(MemoryModule):

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from memgym.agents.nn.fused_cells import gru_sequence, lstm_sequence, rnn_sequence
 from memgym.agents.nn.module import MemoryModule, MemorySpec, State, StateLeaf
+from memgym.core.arguments import check_integer
 
 __all__ = ["GRU", "LSTM", "MLP", "RNN"]
 
@@ -18,6 +19,9 @@ class MLP(MemoryModule):
         d_in: size of an input.
         d_out: size of an output.
         hidden: width of the hidden layer.
+
+    Raises:
+        ValueError: an argument outside its range.
     """
 
     spec: ClassVar = MemorySpec(
@@ -31,6 +35,7 @@ class MLP(MemoryModule):
 
     def __init__(self, d_in: int, d_out: int, *, hidden: int = 128) -> None:
         super().__init__(d_in, d_out)
+        check_integer("hidden", hidden, 1, 1 << 16)
         self.layers = nn.Sequential(nn.Linear(d_in, hidden), nn.GELU(), nn.Linear(hidden, d_out))
 
     def state_spec(self) -> dict[str, StateLeaf]:
@@ -55,6 +60,7 @@ class _Cell(MemoryModule):
 
     def __init__(self, d_in: int, d_out: int, *, hidden: int = 64) -> None:
         super().__init__(d_in, d_out)
+        check_integer("hidden", hidden, 1, 1 << 16)
         self.hidden = hidden
         self.core = self._make_core(d_in, hidden)
         self.out = nn.Linear(hidden, d_out)
@@ -111,6 +117,9 @@ class RNN(_Cell):
         d_in: size of an input.
         d_out: size of an output.
         hidden: number of units.
+
+    Raises:
+        ValueError: an argument outside its range.
     """
 
     spec: ClassVar = MemorySpec(
@@ -132,7 +141,7 @@ class RNN(_Cell):
     def _run_parts(self, x: Tensor, state: State, reset: Tensor) -> tuple[Tensor, State]:
         fed, weight, fed_bias, bias = _weights(self.core)
         y = rnn_sequence(x, state["h"], fed, weight, fed_bias + bias, reset)
-        return y, {"h": y[-1]}
+        return y, {"h": y[-1].clone()}
 
 
 class GRU(_Cell):
@@ -142,7 +151,9 @@ class GRU(_Cell):
         d_in: size of an input.
         d_out: size of an output.
         hidden: number of units.
-        retain_bias: added to the gate that keeps, at first.
+
+    Raises:
+        ValueError: an argument outside its range.
     """
 
     spec: ClassVar = MemorySpec(
@@ -153,11 +164,6 @@ class GRU(_Cell):
         paper="Cho et al. 2014, arXiv 1406.1078",
     )
 
-    def __init__(self, d_in: int, d_out: int, *, hidden: int = 64, retain_bias: float = 0.0) -> None:
-        super().__init__(d_in, d_out, hidden=hidden)
-        with torch.no_grad():
-            _weights(self.core)[2][hidden : 2 * hidden] += retain_bias
-
     def _make_core(self, d_in: int, hidden: int) -> nn.RNNBase:
         return nn.GRU(d_in, hidden)
 
@@ -167,7 +173,7 @@ class GRU(_Cell):
     def _run_parts(self, x: Tensor, state: State, reset: Tensor) -> tuple[Tensor, State]:
         fed, weight, *biases = _weights(self.core)
         y = gru_sequence(x, state["h"], fed, weight, biases[0], biases[1], reset)
-        return y, {"h": y[-1]}
+        return y, {"h": y[-1].clone()}
 
 
 class LSTM(_Cell):
@@ -177,11 +183,9 @@ class LSTM(_Cell):
         d_in: size of an input.
         d_out: size of an output.
         hidden: number of units.
-        chrono: longest delay in steps that the forget gates are spread over at first ("Can recurrent neural
-            networks warp time?", Tallec and Ollivier 2018, arXiv 1804.11188); None for the constant bias.
 
     Raises:
-        ValueError: `chrono` below 3.
+        ValueError: an argument outside its range.
     """
 
     spec: ClassVar = MemorySpec(
@@ -192,21 +196,12 @@ class LSTM(_Cell):
         paper="Hochreiter and Schmidhuber 1997; forget gate: Gers et al. 2000",
     )
 
-    def __init__(self, d_in: int, d_out: int, *, hidden: int = 64, chrono: int | None = None) -> None:
-        super().__init__(d_in, d_out, hidden=hidden)
-        if chrono is not None and chrono < 3:
-            raise ValueError(f"chrono is an integer from 3 on, not {chrono}.")
-        with torch.no_grad():
-            *_, outer, inner = _weights(self.core)
-            inner[: 2 * hidden], outer[: 2 * hidden] = 0.0, 0.0
-            if chrono is None:
-                inner[hidden : 2 * hidden], outer[hidden : 2 * hidden] = 1.0, 1.0
-            else:
-                forget = torch.empty(hidden).uniform_(1.0, chrono - 1.0).log()
-                outer[hidden : 2 * hidden], outer[:hidden] = forget, -forget
-
     def _make_core(self, d_in: int, hidden: int) -> nn.RNNBase:
-        return nn.LSTM(d_in, hidden)
+        core = nn.LSTM(d_in, hidden)
+        with torch.no_grad():
+            for bias in _weights(core)[2:]:
+                bias[:hidden], bias[hidden : 2 * hidden] = 0.0, 1.0
+        return core
 
     def state_spec(self) -> dict[str, StateLeaf]:
         """The output ``h`` and the cell ``c``, each of shape (hidden,)."""
@@ -224,4 +219,4 @@ class LSTM(_Cell):
     def _run_parts(self, x: Tensor, state: State, reset: Tensor) -> tuple[Tensor, State]:
         assert isinstance(self.core, nn.LSTM)
         y, c = lstm_sequence(self.core, x, state["h"], state["c"], reset)
-        return y, {"h": y[-1], "c": c}
+        return y, {"h": y[-1].clone(), "c": c}

@@ -38,8 +38,6 @@ class S4(ChannelSSM):
         paper="Gu et al. 2022, arXiv 2111.00396",
     )
 
-    step_products: ClassVar = 24  # products of two complex numbers: 4, their real part or a real factor: 2
-
     def __init__(self, d_in: int, d_out: int, *, state: int = 16) -> None:
         super().__init__(d_in, d_out, state=state)
         start = legs(2 * state)

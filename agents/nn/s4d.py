@@ -36,8 +36,6 @@ class S4D(ChannelSSM):
         paper="Gu et al. 2022, arXiv 2206.11893",
     )
 
-    step_products: ClassVar = 8  # a h: 4, b u: 2, Re(C h): 2
-
     def __init__(self, d_in: int, d_out: int, *, state: int = 16) -> None:
         super().__init__(d_in, d_out, state=state)
         self.log_rate = nn.Parameter(torch.full((d_in, state), math.log(0.5)))

@@ -176,7 +176,7 @@ class SHM(MemoryModule):
         if self.draws:
             starts = torch.zeros(x.shape[:2], dtype=torch.bool, device=x.device) if reset is None else reset
             age = ages(starts, state["age"][:, 0])
-            theta, last["age"] = self.theta[draw_rows(age[:-1])], age[-1, :, None]
+            theta, last["age"] = self.theta[draw_rows(age[:-1])], age[-1, :, None].clone()
         x = self.norm(x)
         read, last["s"] = hadamard_scan(theta, *self._arguments(x), state["s"], reset)
         return self.out(read + self.skip(x)), last

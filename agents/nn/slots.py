@@ -12,6 +12,7 @@ from memgym.core.arguments import check_integer
 __all__ = ["SlotMemory"]
 
 LIMIT = 30.0  # of an address: above any likeness, and its exponential stays finite
+FAR = 80.0  # of unlikeness: its exponential is not yet zero, so that a slot like no candidate does not divide by zero
 
 
 class SlotMemory(MemoryModule):
@@ -100,7 +101,7 @@ class SlotMemory(MemoryModule):
 
     def likenesses(self, held: Tensor, new: Tensor) -> Tensor:
         """Weight of each pair, shape (B, slots, candidates), by keys of length 1 (of empty slots 0)."""
-        return (self.likeness * (held @ new.mT - 1)).exp()
+        return (self.likeness * (held @ new.mT - 1)).clamp(-FAR, LIMIT).exp()
 
     def match(self, s: Tensor, offers: Tensor, pairs: Tensor) -> Tensor:
         """How much of each candidate goes to each slot, shape (B, slots, candidates); rows sum to 1.

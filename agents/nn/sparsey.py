@@ -12,6 +12,7 @@ from memgym.core.arguments import check_integer, check_number
 
 __all__ = ["Retrieval", "Sparsey"]
 
+MASK = 0xFFFFFFFF  # the low 32 bits
 FAMILIAR = 0.999  # from this familiarity on the best units win outright
 STEEPNESS, MIDDLE, GAIN, NOISE_FLOOR = 28.0, 0.78, 300.0, 0.1
 
@@ -45,8 +46,8 @@ class Sparsey(MemoryModule):
     Trainable is the readout alone: linear in the code, the recalled features, G and the present input. The
     constants of the original's sigmoids are not published in one place; these are ours. Codes carry no context of
     earlier codes, so that order is not remembered. Nothing is erased: weights fill up, and from `freeze_at` on the
-    memory only reads, which keeps the early patterns (a critical period). Random choices derive from the step in the
-    episode, not from a global generator.
+    memory only reads (its code is that of the best units), which keeps the early patterns: a critical period.
+    Random choices derive from the active features and the step in the episode, not from a global generator.
 
     Args:
         d_in: size of an input.
@@ -123,14 +124,16 @@ class Sparsey(MemoryModule):
         weights, on = state["weights"].clone(memory_format=torch.contiguous_format), state["on"][:, 0]
         found = []
         with torch.no_grad():
-            for index, draws, start in zip(self._encode(x), self._draw(age[:-1]), starts, strict=True):
+            indices = self._encode(x)
+            draws = self._draw(indices, age[:-1])
+            for index, drawn, start in zip(indices, draws, starts, strict=True):
                 if start is not None:
                     weights[start] = False
                     on = on.index_fill(0, start, 0)
-                *row, on = self._read_and_write(index, draws, weights, on)
+                *row, on = self._read_and_write(index, drawn, weights, on)
                 found.append(row)
         code, recalled, familiarity = (torch.stack(rows) for rows in zip(*found, strict=True))
-        following = {"weights": weights, "on": on[:, None], "age": age[-1][:, None]}
+        following = {"weights": weights, "on": on[:, None], "age": age[-1, :, None].clone()}
         return self._read_out(x, code, recalled, familiarity), following
 
     def step(
@@ -141,7 +144,8 @@ class Sparsey(MemoryModule):
         weights = state["weights"].clone(memory_format=torch.contiguous_format)
         on, age = state["on"][:, 0], state["age"]
         with torch.no_grad():
-            *found, on = self._read_and_write(self._encode(x), self._draw(age[:, 0]), weights, on)
+            index = self._encode(x)
+            *found, on = self._read_and_write(index, self._draw(index, age[:, 0]), weights, on)
         return self._read_out(x, *found), {"weights": weights, "on": on[:, None], "age": age + 1}
 
     @torch.no_grad()
@@ -166,13 +170,20 @@ class Sparsey(MemoryModule):
         first = torch.arange(0, x.shape[-2] * self.features, self.features, device=x.device)
         return (active + first[:, None]).flatten(-2)
 
-    def _draw(self, age: Tensor) -> Tensor:
-        """Uniform numbers in [0, 1) for each module, shape (..., Q), from a hash of the step."""
+    def _draw(self, index: Tensor, age: Tensor) -> Tensor:
+        """Uniform numbers in [0, 1) for each module, from a hash of what the input is and the step at which it comes.
+
+        Args:
+            index: what `_encode` gives, shape (..., B * active).
+            age: steps of the episode before, shape (..., B).
+
+        Returns:
+            float32, shape (..., B, Q).
+        """
+        # a sum, as the order in which features of nearly the same score come means nothing
+        what = _hash(index % self.features + 1).unflatten(-1, (-1, self.active)).sum(-1)
         module = torch.arange(self.num_modules, device=age.device)
-        z = (age[..., None] * self.num_modules + module + 1) * 0x9E3779B1 & 0xFFFFFFFF
-        for _ in range(2):
-            z = ((z >> 16) ^ z) * 0x45D9F3B & 0xFFFFFFFF
-        return (((z >> 16) ^ z) >> 8).float() * 2.0**-24
+        return (_hash((what + age)[..., None] * self.num_modules + module + 1) >> 8).float() * 2.0**-24
 
     def _match(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What the active features' rows of the weights, int64 words of shape (B, active, words), say.
@@ -206,8 +217,8 @@ class Sparsey(MemoryModule):
         """One step on the weights, in place.
 
         Returns:
-            The code written, (B, Q); the features recalled before it, (B, F); the familiarity, (B,); and how many
-            weights are on, (B,).
+            The code written, or the best where nothing may be written, (B, Q); the features recalled before it,
+            (B, F); the familiarity, (B,); and how many weights are on, (B,).
         """
         words = weights.view(torch.int64).flatten(0, 1)
         rows = words[index].unflatten(0, (len(weights), self.active))
@@ -216,8 +227,8 @@ class Sparsey(MemoryModule):
         gain = ((familiarity - NOISE_FLOOR) / (1.0 - NOISE_FLOOR)).clamp(min=0.0).square()
         total = (1.0 + gain[:, None, None] * self.affinity.take(counts)).cumsum(-1)
         sampled = (total <= draws[..., None] * total[..., -1:]).sum(-1).clamp(max=self.units - 1)
-        code = torch.where((familiarity >= FAMILIAR)[:, None], best, sampled)
         may_write = on < self.capacity
+        code = torch.where(((familiarity >= FAMILIAR) | ~may_write)[:, None], best, sampled)
         written = self._words(code) * may_write[:, None]
         words.index_copy_(0, index, (rows | written[:, None]).flatten(0, 1))
         added = self.active - counts.gather(-1, code[..., None])[..., 0]  # in each module
@@ -230,3 +241,11 @@ class Sparsey(MemoryModule):
         one_hot.scatter_(-1, code + self.firsts, 1.0)
         found = [one_hot, recalled.to(dtype) / self.num_modules, familiarity[..., None].to(dtype)]
         return self.readout(torch.cat(found, -1)) + self.present(x)
+
+
+def _hash(z: Tensor) -> Tensor:
+    """Integers as others from 0 to 2^32 - 1 that look random, the same on every machine."""
+    z = z * 0x9E3779B1 & MASK  # the low 32 bits of a product stay right when 64 overflow
+    for _ in range(2):
+        z = ((z >> 16) ^ z) * 0x45D9F3B & MASK
+    return (z >> 16) ^ z

@@ -126,15 +126,13 @@ class Transformer(MemoryModule):
         }
         return {**spec, "age": StateLeaf((1,), torch.int64)}
 
-    def state_nbytes_used(self, state: State) -> Tensor:
-        """Bytes of the steps held so far, and of the counter."""
-        row = len(self.layers) * sum(leaf.nbytes for leaf in self._row_leaves().values())
-        return state["age"][:, 0].clamp(max=self.window) * row + state["age"].element_size()
-
     def forward(
         self, x: Tensor, state: State, reset: Tensor | None = None, *, ids: Tensor | None = None
     ) -> tuple[Tensor, State]:
         """Consume a sequence."""
+        # what is not seen gets a weight of 0, which does not stop what is not finite
+        if reset is not None and reset[0].any():
+            state = self.mask_state(state, reset[0])
         age = steps_before(reset, state["age"][:, 0], len(x))
         band = Band(age[:-1], self.window)
         turn = Rotation(age[:-1], self.head_size, self.choice_dtype)
@@ -151,7 +149,7 @@ class Transformer(MemoryModule):
             held.append(cache)
         y = linear(self.out, norm(self.norm, h))
         last = {name: torch.stack([cache[name] for cache in held], 1) for name in held[0]}
-        return y, {**last, "age": age[-1][:, None]}
+        return y, {**last, "age": age[-1, :, None].clone()}
 
     def step(
         self, x: Tensor, state: State, reset: Tensor | None = None, *, ids: Tensor | None = None

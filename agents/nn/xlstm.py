@@ -104,7 +104,7 @@ def mlstm_chunk(
         store = kept_i * store + written_i
     both = local + (carried[..., None] * q) @ torch.stack(stores)
     h = chunks.join(_normalise(both[..., :-1], both[..., -1], m))
-    return h, {"c": store[..., :-1], "n": store[..., -1], "m": end}
+    return h, {"c": store[..., :-1].clone(), "n": store[..., -1].clone(), "m": end.clone()}
 
 
 @torch.no_grad()

@@ -15,7 +15,7 @@ from memgym.agents.ppo.actions import Categoricals
 from memgym.agents.ppo.observations import Flattener
 from memgym.agents.ppo.policy import MemoryPolicy
 from memgym.agents.ppo.settings import PolicySize, Settings
-from memgym.agents.ppo.space_json import describe_space, read_space
+from memgym.agents.ppo.space_json import describe_space, is_same_space, read_space
 from memgym.agents.weights_io import WeightsInvalid
 from memgym.core.arguments import check_integer
 from memgym.errors import MemgymError
@@ -135,7 +135,8 @@ class Blueprint:
             "number of environments": (env.num_envs, self.n_envs),
         }
         for what, (this, that) in given.items():
-            if this != that:
+            is_same = this == that if isinstance(this, int) else is_same_space(this, that)
+            if not is_same:
                 raise error(f"the model was made for other environments: {what} {that}, not {this}.")
 
     @classmethod

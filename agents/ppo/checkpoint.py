@@ -65,6 +65,7 @@ def write_checkpoint(path: str | Path, content: Mapping[str, Any], tensors: Mapp
     text = (json.dumps(whole, indent=2, allow_nan=False) + "\n").encode()
     stem.parent.mkdir(parents=True, exist_ok=True)
     files = [stem.with_name(stem.name + suffix) for suffix in (".safetensors", ".json")]
+    _finish_renaming(*files)
     try:
         for file, data in zip(files, (blob, text), strict=True):
             file.with_name(file.name + PART).write_bytes(data)
@@ -106,6 +107,20 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     except SafetensorError as error:
         raise WeightsInvalid(f"{files[1].name} is not a safetensors file: {error}.") from error
     return Checkpoint(content, dict(_restored(name, tensor) for name, tensor in tensors.items()), files)
+
+
+def _finish_renaming(tensors: Path, content: Path) -> None:
+    """After a kill between the two renamings, the one JSON file that fits the tensors is yet to be renamed."""
+    beside = content.with_name(content.name + PART)
+    if not beside.is_file():
+        return
+    try:
+        digest = hashlib.sha256(_read_bytes(tensors, MAX_BYTES)).hexdigest()
+        is_pending = _read_json(beside).get("sha256") == digest
+    except WeightsInvalid:  # cut off before either was renamed: what lies there fits as it is
+        return
+    if is_pending:
+        beside.replace(content)
 
 
 def _real(name: str, tensor: Tensor) -> tuple[str, Tensor]:

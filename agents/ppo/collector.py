@@ -1,7 +1,7 @@
 """Acting in the environments: fills rollouts one after the other, without a break between them."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -166,8 +166,9 @@ class Collector:
             on_step: called after every step.
 
         Raises:
-            ObservationInvalid: an observation of another shape, or not finite.
-            RewardInvalid: rewards of another shape, or not finite, or a privileged target outside its range.
+            ObservationInvalid: an observation of another shape, or not finite, or a last one that is missing.
+            RewardInvalid: rewards or ends of another shape, rewards that are not finite, or privileged targets of
+                other names, shapes or types than declared, or outside their range.
         """
         assert self.rows is not None
         num_logits, step, n = self.actions.num_logits, self.policy.step, rollout.num_envs
@@ -187,8 +188,8 @@ class Collector:
             actions = self.actions.to_env(choices[t])
             self.rows = None  # until all is known of the step: whatever breaks it off, new episodes begin
             observation, reward, over, timeout, infos = self.env.step(actions)
-            if np.shape(reward) != (n,):
-                raise RewardInvalid(f"rewards have shape {np.shape(reward)}, not {(n,)}.")
+            reward, over = _column("rewards", reward, n), _column("terminations", over, n, np.bool_)
+            timeout = _column("truncations", timeout, n, np.bool_)
             rewards[t], terminated[t] = reward, over
             done = np.logical_or(over, timeout, out=ended[t + 2])
             if self.mode is not AutoresetMode.NEXT_STEP and (cut := timeout & ~over).any():
@@ -204,9 +205,20 @@ class Collector:
         self._check(rollout)
 
     def _read_targets(self, rollout: Rollout, t: int) -> None:
-        if self.targets is not None:
-            for name, values in self.targets.read().items():
-                rollout.targets[name][t] = torch.from_numpy(np.asarray(values, np.int64))
+        if self.targets is None:
+            return
+        given = self.targets.read()
+        if not isinstance(given, Mapping) or given.keys() != rollout.targets.keys():
+            names = list(given) if isinstance(given, Mapping) else type(given).__name__
+            raise RewardInvalid(f"privileged targets are {list(rollout.targets)}, and `read` gave {names}.")
+        for name, kept in rollout.targets.items():
+            values = np.asarray(given[name])
+            if values.dtype.kind not in "biu" or values.shape != kept.shape[1:]:
+                raise RewardInvalid(
+                    f"privileged target {name!r} is integers of shape {tuple(kept.shape[1:])}, and `read` gave "
+                    f"{values.dtype}{values.shape}."
+                )
+            kept.numpy()[t] = values
 
     def _value_final(
         self, rollout: Rollout, t: int, index: NDArray[np.intp], infos: dict[str, Any], state: State
@@ -214,7 +226,13 @@ class Collector:
         """Mode SAME_STEP: the values of the last observations of truncated episodes, which only the infos hold."""
         space = self.env.single_observation_space
         last = create_empty_array(space, len(index))
-        last = concatenate(space, [infos["final_obs"][i] for i in index], last)
+        try:
+            last = concatenate(space, [infos["final_obs"][i] for i in index], last)
+        except (TypeError, ValueError, LookupError, AttributeError) as error:
+            raise ObservationInvalid(
+                "in autoreset mode SAME_STEP infos['final_obs'] holds the last observation of each episode that "
+                f"ended; in step {t} of the rollout it does not: {type(error).__name__}: {error}."
+            ) from error
         rows = self.flattener.rows(last, len(index))
         if not np.isfinite(rows).all():
             raise ObservationInvalid(f"a last observation is not finite, in step {t} of the rollout.")
@@ -239,7 +257,8 @@ class Collector:
             self.recent.returns.extend(self.returns[index].tolist())
             self.recent.lengths.extend(self.lengths[index].tolist())
             if "success" in infos:
-                self.recent.successes.extend(infos["success"][index].tolist())
+                successes = _column("infos['success']", infos["success"], len(ended))
+                self.recent.successes.extend(successes[index].tolist())
             self.returns[index], self.lengths[index] = 0.0, 0
         return used
 
@@ -259,6 +278,21 @@ class Collector:
         if problem is not None:
             self.rows = None
             raise problem
+
+
+def _column(what: str, values: Any, count: int, dtype: Any = None) -> NDArray[Any]:
+    """What a step gave for each environment, as an array.
+
+    Raises:
+        RewardInvalid: it is not as many.
+    """
+    try:
+        column = np.asarray(values, dtype)
+    except (TypeError, ValueError) as error:  # rows of several lengths among them
+        raise RewardInvalid(f"{what} are not numbers: {error}.") from error
+    if column.shape != (count,):
+        raise RewardInvalid(f"{what} have shape {column.shape}, not {(count,)}.")
+    return column
 
 
 def _first(where: torch.Tensor) -> str:

@@ -10,7 +10,9 @@ class ObservationInvalid(MemgymError, ValueError):
 
 
 class RewardInvalid(MemgymError, ValueError):
-    """A reward, or a privileged target, from which nothing can be learned: not finite, or outside its range."""
+    """A reward, an episode's end or a privileged target from which nothing can be learned: of another shape or type,
+    not finite, or outside its range.
+    """
 
 
 class TrainingDiverged(MemgymError, ArithmeticError):

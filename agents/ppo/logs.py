@@ -1,7 +1,6 @@
 """Stable-Baselines3's callbacks and logger, as they are: what works there works here."""
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -41,16 +40,20 @@ def make_callback(callback: Any, model: Any, total_timesteps: int, progress_bar:
         parts.append(ProgressLine(total_timesteps))
     if not parts:
         return None
-    chain = CallbackList(
-        [part if isinstance(part, BaseCallback) else ConvertCallback(_unless_false(part)) for part in parts]
-    )
+    chain = _Chain([part if isinstance(part, BaseCallback) else ConvertCallback(part) for part in parts])
     chain.init_callback(model)
     return chain
 
 
-def _unless_false(function: Callable[[dict[str, Any], dict[str, Any]], Any]) -> Callable[..., bool]:
-    """A function that returns nothing does not end the training, nor hides another's wish to."""
-    return lambda names, all_names: function(names, all_names) is not False
+class _Chain(CallbackList):
+    """Goes on unless one of its callbacks says False.
+
+    One that returns nothing neither ends the training nor, as in the base class, hides another's wish to.
+    """
+
+    def _on_step(self) -> bool:
+        said = [callback.on_step() for callback in self.callbacks]  # of each, whatever the first ones say
+        return not any(isinstance(one, bool | np.bool_) and not one for one in said)
 
 
 def make_logger(verbose: int, tensorboard_log: str | None, name: str, is_new: bool) -> Logger:

@@ -233,7 +233,7 @@ class MemoryPPO(MemoryAgent):
         Raises:
             ValueError: there is no environment: pass one to `load`, or call `set_env`.
             ObservationInvalid: an observation is not finite, or of another shape.
-            RewardInvalid: a reward is not finite.
+            RewardInvalid: a reward, an episode's end or a privileged target from which nothing can be learned.
             TrainingDiverged: the loss is not finite.
             WeightsInvalid: the environments are not those that the checkpoint was made with.
         """

@@ -52,6 +52,9 @@ def targets_of(
         aux_targets: which.
         sizes: what they must be, where that is known.
         error: raised where they are others.
+
+    Raises:
+        ValueError: it is neither a flag nor a function that gives `PrivilegedTargets`.
     """
     if not callable(aux_targets) and not isinstance(aux_targets, bool):
         raise ValueError(
@@ -60,6 +63,8 @@ def targets_of(
     targets = None
     if aux_targets:
         targets = aux_targets(env) if callable(aux_targets) else privileged_targets(env)
+        if not isinstance(targets, PrivilegedTargets):
+            raise ValueError(f"aux_targets gives PrivilegedTargets, not {type(targets).__name__}.")
     found = {} if targets is None else dict(targets.sizes)
     if sizes is not None and found != dict(sizes):
         raise error(f"the run had the auxiliary targets {dict(sizes)}, and these environments have {found}.")

@@ -11,9 +11,14 @@ import numpy as np
 from gymnasium.vector import SyncVectorEnv, VectorEnv
 from numpy.typing import NDArray
 
+from memgym.core.env import MemoryEnv
+from memgym.envs.control_vector import ControlVectorEnv
+from memgym.wrappers.normalise import Normalised
+
 __all__ = ["EpisodeLog", "can_replay", "replay"]
 
 TRIM_EVERY = 256
+SCALARS = (MemoryEnv, Normalised)  # what follows memgym's protocol, one environment at a time
 
 
 class EpisodeLog:
@@ -80,11 +85,14 @@ class EpisodeLog:
 
 
 def can_replay(env: VectorEnv) -> bool:
-    """Whether an environment follows memgym's protocol: it numbers the episodes of a seed."""
+    """Whether an environment follows memgym's protocol, which its class says.
+
+    An attribute `episode` alone does not: others count their episodes too, which no seed leads back to.
+    """
     inner: Any = env.unwrapped
     if isinstance(inner, SyncVectorEnv):
-        return all(hasattr(one.unwrapped, "episode") for one in inner.envs)
-    return hasattr(inner, "episode")
+        return all(isinstance(one.unwrapped, SCALARS) for one in inner.envs)
+    return isinstance(inner, ControlVectorEnv)
 
 
 def replay(env: VectorEnv, log: EpisodeLog) -> Any:

@@ -17,7 +17,7 @@ from memgym.memory.embed import Embedder
 from memgym.memory.ops import MemoryOp, dump_attrs
 from memgym.memory.policy import MemoryView, Search, Shown
 
-__all__ = ["Ledger", "oldest_first", "said_by"]
+__all__ = ["SPOKEN", "Ledger", "oldest_first", "said_by"]
 
 SPOKEN = re.compile(r"[^:\n]{1,64}: ")  # how an entry begins that somebody said
 

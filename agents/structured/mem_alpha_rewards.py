@@ -75,8 +75,8 @@ def question_accuracy(scores: Sequence[float]) -> float:
 
 
 def call_validity(valid: Sequence[bool]) -> float:
-    """r2: the share of calls that were carried out; 1 where none was made."""
-    return sum(valid) / len(valid) if valid else 1.0
+    """r2: the share of calls that were carried out; 0 where none was made, so that doing nothing costs."""
+    return sum(valid) / len(valid) if valid else 0.0
 
 
 def compression(memory: float, read: float) -> float:

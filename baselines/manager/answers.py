@@ -142,7 +142,8 @@ def sample_answers(
         for reply in replies:
             answer = answerer.read(reply, case.consulted)
             row, right = Row(prompt, reply), float(case.is_right(answer))
-            samples.append(Sample(row, right, number, Bank(), number, 0, bool(answer.malformed)))
+            # each answer is a play of its own, of one turn
+            samples.append(Sample(row, right, number, Bank(), len(samples), 0, bool(answer.malformed)))
     return samples
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from memgym.agents.llm.manager import Shown, show
 from memgym.envs.text import READER_K, Phase
 from memgym.integrations.trl import make_text_env
-from memgym.memory import MemoryEngine, MemoryOp, OpKind, as_action, entry_nbytes
+from memgym.memory import MemoryEngine, MemoryOp, OpKind, as_action
 from memgym.readers import make_reader
 from memgym.scoring import score_answer
 from memgym.stream import Question
@@ -71,21 +71,19 @@ class Dialogue:
 
 
 class Bank(NamedTuple):
-    """A bank after some operations: those that took effect, what it holds, and the id that comes next."""
+    """A bank after some operations: those that took effect, what it holds, the id that comes next, and what counts
+    against the budget.
+    """
 
     ops: tuple[MemoryOp, ...] = ()
     entries: tuple[tuple[str, str], ...] = ()
     next_id: str = "m1"
+    nbytes: int = 0
 
     @property
     def key(self) -> tuple[Any, ...]:
         """Two banks with the same key have the same future."""
-        return self.entries, self.next_id
-
-    @property
-    def nbytes(self) -> int:
-        """What counts against the budget."""
-        return sum(entry_nbytes(id, text) for id, text in self.entries)
+        return self.entries, self.next_id, self.nbytes
 
     def shown(self, turn: Turn) -> Shown:
         """What a manager sees when the turn is said."""
@@ -153,7 +151,7 @@ class Source:
             self._engines[id(bank.ops)] = bank.ops, engine
             return bank
         entries = tuple((entry.id, entry.text) for entry in engine.get_all())
-        after = Bank((*bank.ops, op), entries, engine.next_id)
+        after = Bank((*bank.ops, op), entries, engine.next_id, engine.nbytes)
         self._engines[id(after.ops)] = after.ops, engine
         return after
 

@@ -8,7 +8,8 @@ import torch
 import transformers
 
 from memgym.baselines.checkpoints import timed
-from memgym.baselines.recipe import RecipeInvalid, Run
+from memgym.baselines.manager.dialogues import Source
+from memgym.baselines.recipe import Run, run_named
 from memgym.core.evaluate import versions
 
 __all__ = ["made_with", "run_model"]
@@ -41,11 +42,11 @@ def run_model(
         RecipeInvalid: an argument that the trainer, the model or the environment does not take.
     """
     torch.set_num_threads(1)
-    try:
+    with run_named(run):
+        for env in run.evaluations:  # what it could not be judged in is refused before it learns
+            Source(env)
         made, seconds = timed(train, checkpoint)
         found = [measure(made, env) for env in run.evaluations]
-    except (KeyError, TypeError, ValueError) as error:
-        raise RecipeInvalid(f"run {run.name}: {error}") from error
     return {
         "results": [
             {"env": env, "score": one["accuracy"]} for env, one in zip(run.evaluations, found, strict=True)

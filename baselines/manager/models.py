@@ -30,6 +30,8 @@ def make_chat(
     """
     if plan.model != "tiny":
         chat = kind.load(plan.model, plan.device, **options)
+        if not plan.lora:  # in bfloat16 late updates, and the mean of the weights, would be rounded away
+            chat.model.float()
     else:
         tiny = TinyPlan(width=plan.width, layers=plan.layers, skeleton=SKELETON + frame, seed=seed)
         model, tokenizer = make_tiny_model(tiny)

@@ -10,7 +10,7 @@ from transformers import DynamicCache
 
 from memgym.agents.llm.lora import trained_weights
 
-__all__ = ["Row", "Scored", "Trained", "score_replies"]
+__all__ = ["Row", "Scored", "Trained", "check_scores", "score_replies"]
 
 
 class Row(NamedTuple):
@@ -90,10 +90,45 @@ def score_replies(model: Any, rows: Sequence[Row], reading: Sequence[Sequence[in
     return Scored(logprobs, entropy, owners, hidden.float(), read)
 
 
+@torch.no_grad()
+def check_scores(model: Any, prompt: Sequence[int], end: int) -> None:
+    """Refuse a model whose scores here are not those that it generates by: it would learn for another one.
+
+    Args:
+        model: which one.
+        prompt: token ids of any.
+        end: the token that ends a reply.
+
+    Raises:
+        ValueError: they differ.
+    """
+    ours = score_replies(model, [Row(prompt, [prompt[-1], end])]).logprobs
+    ids = torch.tensor([[*prompt, prompt[-1]]], device=model.device)
+    logs = model(input_ids=ids).logits[0, -2:].float().log_softmax(-1)
+    theirs = logs.gather(1, torch.tensor([[prompt[-1]], [end]], device=model.device))[:, 0]
+    exact = next(model.parameters()).dtype == torch.float32
+    if not torch.allclose(ours, theirs, rtol=1e-3 if exact else 0.05, atol=1e-3 if exact else 0.1):
+        raise ValueError(
+            f"{type(model).__name__} makes probabilities of its last layer in a way that is not known here: "
+            f"{ours.tolist()} in place of {theirs.tolist()}."
+        )
+
+
 def _of_next(model: Any, states: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Log-probabilities of all that could come next, shape (num, vocabulary), and of what does, shape (num,)."""
-    logs = model.get_output_embeddings()(states).float().log_softmax(-1)
+    logs = _scaled(model.get_output_embeddings()(states).float(), model.config).log_softmax(-1)
     return logs, logs.gather(1, targets[:, None])[:, 0]
+
+
+def _scaled(logits: Tensor, config: Any) -> Tensor:
+    """Logits as some families of models scale and bound theirs: Cohere, Granite, Gemma."""
+    if scale := getattr(config, "logit_scale", None):
+        logits = logits * scale
+    if scale := getattr(config, "logits_scaling", None):
+        logits = logits / scale
+    if bound := getattr(config, "final_logit_softcapping", None):
+        logits = bound * (logits / bound).tanh()
+    return logits
 
 
 def _padded(some: Sequence[Sequence[int]], device: Any, *, left: bool) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,7 @@
 """Play with a model and tell which operation was worth what, from the outcome alone.
 
 The outcome of a dialogue is the share of its questions that are answered right from the bank after its last turn; a
-reply that cannot be read gets 0 whatever the outcome, else it would be as good a way to do nothing as NOOP. Two
+reply that cannot be read gets 0 whatever the outcome, else it would be as good a way to do nothing as NOOP. Three
 ways to give credit:
 
 - *trajectory*: a dialogue is played several times, and each operation of a play gets the play's outcome, compared
@@ -11,20 +11,32 @@ ways to give credit:
   greedily, and they are compared with each other: all have begun from the same bank (VinePPO, Kazemnejad et al.
   2024; LoGo-GRPO, arXiv 2605.21768). Half of them are one of each possible kind, in turn, and learned from as if the
   model had done them: what it has nearly given up is still tried.
+- *mem-alpha*: plays as for *trajectory*, each operation with a reward of four terms (Wang et al. 2025, arXiv
+  2509.25911): the outcome, whether it was a call that could be carried out, how short the memory is in the end, and
+  whether what it wrote is fit to be kept. All operations of all plays of a dialogue are compared with each other, as
+  in the authors' code.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from memgym.agents.llm.manager import Decision, MemoryManager, Shown
+from memgym.agents.structured.mem_alpha_rewards import (
+    Content,
+    call_validity,
+    compression,
+    content_validity,
+    judge_by_form,
+    total_reward,
+)
 from memgym.baselines.manager.dialogues import Bank, Dialogue, Source
 from memgym.baselines.manager.network import Row
 from memgym.baselines.manager.warm_up import drawn_operation, possible_kinds
-from memgym.memory import MemoryOp
+from memgym.memory import MemoryOp, OpKind
 from memgym.rng import CounterRNG
 
-__all__ = ["Continuations", "Sample", "play", "sample_local", "sample_trajectories"]
+__all__ = ["Continuations", "Sample", "play", "sample_local", "sample_mem_alpha", "sample_trajectories"]
 
 ASTRAY = 0.2  # of the turns go on from what was tried
 
@@ -35,7 +47,7 @@ class Sample:
 
     Attributes:
         row: prompt and reply.
-        outcome: what it gets, from 0 to 1.
+        outcome: what it gets: from 0 to 1, or a reward of several terms.
         group: samples with the same number are compared with each other.
         bank: from which it began.
         play: which play of the rollout it belongs to.
@@ -159,6 +171,48 @@ def sample_trajectories(
         Sample(s.row, s.outcome, s.play // group_size * most + s.turn, s.bank, s.play, s.turn, s.is_malformed)
         for s in play(manager, source, plays, 1, seed)
     ]
+
+
+def sample_mem_alpha(
+    manager: MemoryManager, source: Source, dialogues: Sequence[Dialogue], group_size: int, seed: int
+) -> list[Sample]:
+    """Play each dialogue `group_size` times; an operation gets Mem-alpha's reward, compared within its dialogue."""
+    plays = [dialogue for dialogue in dialogues for _ in range(group_size)]
+    samples = play(manager, source, plays, 1, seed)
+    decisions = [manager.read(s.row.reply, s.bank.shown(plays[s.play].turns[s.turn])) for s in samples]
+    banks = {
+        s.play: source.after(s.bank, d.op) for s, d in zip(samples, decisions, strict=True)
+    }  # the last ones
+    outcomes = source.scores([(dialogue, banks[i]) for i, dialogue in enumerate(plays)])
+    read = [sum(len(turn.text.encode()) for turn in dialogue.turns) for dialogue in plays]
+    return [
+        replace(
+            s,
+            outcome=total_reward(
+                outcomes[s.play],
+                call_validity(_calls(d)),
+                compression(banks[s.play].nbytes, read[s.play]),
+                content_validity(_contents(d.op)),
+            ),
+            group=s.play // group_size,
+        )
+        for s, d in zip(samples, decisions, strict=True)
+    ]
+
+
+def _calls(decision: Decision) -> list[bool]:
+    """Of the calls in a reply, whether each can be carried out."""
+    if decision.malformed:
+        return [False]
+    return [] if decision.op.kind is OpKind.NOOP else [True]
+
+
+def _contents(op: MemoryOp) -> list[bool]:
+    """Of what an operation writes, whether it is fit to be kept in its part of memory."""
+    if not op.text:
+        return []
+    part = str(op.attrs.get("kind", "semantic"))
+    return [judge_by_form(Content(memory_type=part, content=op.text)).valid]
 
 
 def sample_local(

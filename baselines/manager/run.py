@@ -11,7 +11,13 @@ from memgym.baselines.manager.learn import Sampler
 from memgym.baselines.manager.measure import measure_baselines, measure_manager
 from memgym.baselines.manager.models import TINY_FRAME, make_chat
 from memgym.baselines.manager.network import Row
-from memgym.baselines.manager.rollouts import Sample, play, sample_local, sample_trajectories
+from memgym.baselines.manager.rollouts import (
+    Sample,
+    play,
+    sample_local,
+    sample_mem_alpha,
+    sample_trajectories,
+)
 from memgym.baselines.manager.training import Plan, Record, rollout_dialogues, train_model
 from memgym.baselines.manager.warm_up import Teacher, demonstrations
 from memgym.baselines.recipe import Run
@@ -22,7 +28,17 @@ __all__ = ["TEST_SEED", "make_manager", "run_manager", "teach_manager", "train_m
 TEST_SEED = 2_000_000  # training has the run's own
 
 TINY_INSTRUCTION = "Reply with one operation."
+FORM_PIECES = {
+    "tools": (
+        '{"name": "new_memory_insert", "arguments": {"memory_type": "semantic"}}',
+        '{"name": "new_memory_insert", "arguments": {"memory_type": "episodic"}}',
+        '{"name": "memory_update", "arguments": {"memory_type": "semantic", "memory_id": "',
+        '{"name": "memory_delete", "arguments": {"memory_type": "semantic", "memory_id": "',
+        '"}}',
+    )
+}  # a token each in a model that writes so
 FRAME = ('{"op": "ADD"}', '{"speaker": "', '", "said": "', *TINY_FRAME, TINY_INSTRUCTION)  # a token each
+SAMPLED = {"local": sample_local, "trajectory": sample_trajectories, "mem-alpha": sample_mem_alpha}
 SAMPLE = Shown("Maya", "I live in Oslo.", (("m1", "Maya: I live in Rome."),))
 SHORTEST = (
     MemoryOp.add(SAMPLE.text),
@@ -34,7 +50,8 @@ SHORTEST = (
 
 def make_manager(plan: Plan, seed: int) -> MemoryManager:
     """A manager that has learned nothing yet, or what its model brings along."""
-    manager = make_chat(MemoryManager, plan, seed, FRAME, TINY_INSTRUCTION, form=plan.form)
+    pieces = FORM_PIECES.get(plan.form, ())
+    manager = make_chat(MemoryManager, plan, seed, FRAME + pieces, TINY_INSTRUCTION, form=plan.form)
     if plan.model == "tiny":  # it writes what is said as it stands: a longer reply is none
         manager.max_new_tokens = max(len(manager.reply(op, SAMPLE)) for op in SHORTEST)
     return manager
@@ -100,10 +117,8 @@ def _sampler(plan: Plan, source: Source, manager: MemoryManager, seed: int, firs
     def sample(number: int) -> list[Sample]:
         dialogues = rollout_dialogues(source, plan, seed, first + number)
         drawn = (seed << 20) + first + number
-        if plan.credit == "local":
-            return sample_local(manager, source, dialogues, plan.group_size, drawn)
-        if plan.credit == "trajectory":
-            return sample_trajectories(manager, source, dialogues, plan.group_size, drawn)
+        if plan.credit in SAMPLED:
+            return SAMPLED[plan.credit](manager, source, dialogues, plan.group_size, drawn)
         # as many plays as "trajectory" has
         return play(manager, source, dialogues * plan.group_size, 1, drawn)
 

@@ -12,7 +12,7 @@ from memgym.baselines.command_line import module_parser
 from memgym.baselines.manager.finish import made_with
 from memgym.errors import MemgymError
 
-__all__ = ["run_script", "script_parser", "train_and_keep"]
+__all__ = ["base_name", "run_script", "script_parser", "train_and_keep"]
 
 Made = TypeVar("Made")
 
@@ -58,13 +58,22 @@ def run_script(
         card: name of the file that a finished folder has.
         train: gives what the card tells.
     """
-    if (given.out / card).exists():
+    if (given.out / card).exists() or given.out.is_file():
         parser.error(f"{given.out} is there already; remove it, or name another folder.")
+    if given.episodes < 1:
+        parser.error(f"--episodes is at least 1, not {given.episodes}.")
     torch.set_num_threads(1)
     try:
         print(train()["measured"])
-    except (MemgymError, OSError, ValueError) as error:
+    except (MemgymError, FloatingPointError, OSError, ValueError) as error:
         parser.error(str(error))
+
+
+def base_name(model: str) -> str:
+    """What a card calls the model under an adapter: an id, a folder found from anywhere, or ``""`` for none."""
+    if model == "tiny":
+        return ""
+    return str(Path(model).resolve()) if Path(model).is_dir() else model
 
 
 def train_and_keep(

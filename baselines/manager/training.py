@@ -14,10 +14,11 @@ from torch.optim.swa_utils import AveragedModel
 from memgym.agents.llm.chat import ChatModel
 from memgym.agents.llm.forms import FORMS
 from memgym.agents.nn.fitting import minimise
+from memgym.agents.ppo.stochastic import find_device
 from memgym.baselines.manager.curves import Curves
 from memgym.baselines.manager.dialogues import Dialogue, Source
 from memgym.baselines.manager.learn import GRPOLoss, PPOLoss, Sampler
-from memgym.baselines.manager.network import Row, Trained
+from memgym.baselines.manager.network import Row, Trained, check_scores
 from memgym.baselines.manager.rollouts import Sample
 from memgym.baselines.manager.warm_up import draw_dialogue, imitation_loss
 from memgym.core.arguments import check_choice, check_integer, check_number
@@ -25,7 +26,7 @@ from memgym.rng import CounterRNG
 
 __all__ = ["CREDITS", "Plan", "Record", "rollout_dialogues", "train_model"]
 
-CREDITS = ("none", "clone", "trajectory", "local", "ppo")
+CREDITS = ("none", "clone", "trajectory", "local", "mem-alpha", "ppo")
 LEARNING = 1_000_000  # number of the first episode of the reinforcement; those before are the warm-up's
 POINTS = 20  # of the learning curve
 
@@ -35,12 +36,13 @@ class Plan:
     """A recipe's ``train`` table for this trainer.
 
     Args:
-        credit: how operations get credit for the outcome: "local", "trajectory" (both GRPO) or "ppo"; "none" stops
-            after the warm-up, "clone" goes on imitating, now the oracle.
+        credit: how operations get credit for the outcome: "local", "trajectory", "mem-alpha" (all GRPO, see
+            `memgym.baselines.manager.rollouts`) or "ppo"; "none" stops after the warm-up, "clone" goes on imitating,
+            now the oracle.
         model: "tiny" for a model made from nothing; otherwise a folder, or an id on the Hugging Face hub.
         device: where it runs.
         lora: rank of adapters that are trained in the place of the model's weights; 0 trains the weights.
-        form: how operations are written, "json" or "text".
+        form: how operations are written, "json", "text" or "tools", those of Mem-alpha.
         width: of the tiny model.
         layers: of the tiny model.
         demonstrations: dialogues that the teacher plays.
@@ -87,6 +89,7 @@ class Plan:
         check_integer("warm_up_updates", self.warm_up_updates, 0, 1 << 20)
         check_integer("group_size", self.group_size, 2, 1 << 10)
         check_number("averaged", self.averaged, 0.0, 1.0)
+        find_device(self.device)
 
 
 class Record(nn.Module):
@@ -145,8 +148,11 @@ def train_model(
 
     Raises:
         DependencyMissing: adapters without peft, or curves without TensorBoard.
+        FloatingPointError: it diverges.
+        ValueError: a model whose probabilities are not known here, see `check_scores`.
     """
     record = Record(plan.rollouts)
+    check_scores(chat.model.eval(), chat.prompts_of([{"said": "Hello."}])[0], chat.end)
     trained: nn.Module = Trained(chat.model) if plan.lora else chat.model
 
     def fit(

@@ -58,8 +58,10 @@ def _rows(kind: str) -> list[tuple[str, str]]:
         infos = {name: get_dataset(name) for name in DATASETS}
         return [(name, f"{info.description} ({info.licence})") for name, info in infos.items()]
     if kind == "recipes":
-        load = load_object("memgym.baselines.recipe:load_recipe")
-        return [(name, load(name).title) for name in load_object("memgym.baselines.recipe:recipe_names")()]
+        load = load_object("memgym.baselines.recipe_file:load_recipe")
+        return [
+            (name, load(name).title) for name in load_object("memgym.baselines.recipe_file:recipe_names")()
+        ]
     registry: Registry = load_object(REGISTRIES[kind])
     return [(name, _describe(registry, name)) for name in registry]
 

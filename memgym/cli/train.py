@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from memgym.cli.engine import AddressOption, EngineOption, WorkersOption, read_engine
@@ -47,9 +48,9 @@ def train(
 
         memgym train --recipe t_maze_grid --show
     """
-    chosen = load_object("memgym.baselines.recipe:load_recipe")(recipe)
+    chosen = load_object("memgym.baselines.recipe_file:load_recipe")(recipe)
     folder = out or Path("runs") / chosen.name
-    numbers, values = _read_seeds(seeds), dict(_read_only(text) for text in only or [])
+    numbers, values = _read_seeds(seeds), _read_only(only or [])
     console = Console()
     if show:
         result_file = load_object("memgym.baselines.train:result_file")
@@ -87,7 +88,7 @@ def plot(
 
         memgym plot baselines/expected/key_value.json --recipe key_value
     """
-    chosen = load_object("memgym.baselines.recipe:load_recipe")(recipe)
+    chosen = load_object("memgym.baselines.recipe_file:load_recipe")(recipe)
     file = out or (runs.with_suffix(".png") if runs.is_file() else runs / f"{chosen.name}.png")
     console = Console()
     _print_table(console, chosen, runs)
@@ -104,18 +105,21 @@ def _read_seeds(text: str | None) -> tuple[int, ...] | None:
         raise typer.BadParameter(f"--seeds is numbers with commas, not {text!r}.") from None
 
 
-def _read_only(text: str) -> tuple[str, str]:
-    name, equals, values = text.partition("=")
-    if not equals or not values:
-        raise typer.BadParameter(f"--only is name=value,value, not {text!r}.")
-    return name, values
+def _read_only(texts: list[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in texts:
+        name, equals, values = text.partition("=")
+        if not equals or not values:
+            raise typer.BadParameter(f"--only is name=value,value, not {text!r}.")
+        found[name] = f"{found[name]},{values}" if name in found else values
+    return found
 
 
 def _print_table(console: Console, recipe: object, folder: Path) -> None:
     rows = load_object("memgym.baselines.summary:table")(recipe, folder)
     if not console.is_terminal:  # a file has no edge to fold at
         console.width = 200
-    table = Table(*rows[0], title=getattr(recipe, "title", ""))
+    table = Table(*map(escape, rows[0]), title=escape(getattr(recipe, "title", "")))
     for row in rows[1:]:
-        table.add_row(*row)
+        table.add_row(*map(escape, row))
     console.print(table)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import chain, islice
+from multiprocessing.synchronize import Semaphore
 from typing import Any, Protocol
 
 from memgym.core.arguments import check_choice, check_integer
@@ -30,6 +31,8 @@ class Engine(Protocol):
         self, work: Callable[..., bytes], pieces: Iterable[tuple[Any, ...]]
     ) -> Iterator[tuple[int, bytes]]:
         """Call ``work(*piece)`` for each piece; yield its position and what it gave as soon as it is done.
+
+        Pieces under way are given up where one raises an error, at Ctrl-C, and where the iterator is closed.
 
         Args:
             work: a function of a module, so that another process can import it.
@@ -83,26 +86,51 @@ class LocalEngine:
                 yield i, work(*piece)
             return
         context = multiprocessing.get_context("spawn")  # torch and fork do not mix
-        with ProcessPoolExecutor(self.workers, mp_context=context, initializer=_prepare_worker) as pool:
+        stop = context.Semaphore(0)  # not an Event, whose `set` waits for ever for a worker that was killed
+        with ProcessPoolExecutor(self.workers, context, _prepare_worker, (stop,)) as pool:
             under_way: dict[Future[bytes], int] = {}
             try:
                 while True:
                     for i, piece in islice(numbered, 2 * self.workers - len(under_way)):
-                        under_way[pool.submit(work, *piece)] = i
+                        under_way[pool.submit(_call, work, piece)] = i
                     if not under_way:
                         return
                     for done in wait(under_way, return_when=FIRST_COMPLETED).done:
                         yield under_way.pop(done), done.result()
-            except BrokenProcessPool:
-                raise MemgymError(f"a worker process was killed. {RESUME}") from None
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
+            except BaseException as error:  # Ctrl-C and a closed iterator among them
+                for _ in range(self.workers):
+                    stop.release()
+                pool.shutdown(cancel_futures=True)
+                if isinstance(error, BrokenProcessPool):
+                    raise MemgymError(f"a worker process was killed. {RESUME}") from None
+                raise
 
 
-def _prepare_worker() -> None:
-    """Ctrl-C reaches every process of a terminal: workers finish their piece, and end with their parent."""
+_sending = threading.Lock()  # in a worker: held between the pieces, once there was one
+
+
+def _call(work: Callable[..., bytes], piece: tuple[Any, ...]) -> bytes:
+    """One piece, in a worker."""
+    if _sending.locked():
+        _sending.release()
+    try:
+        return work(*piece)
+    finally:
+        _sending.acquire()
+
+
+def _prepare_worker(stop: Semaphore) -> None:
+    """Ctrl-C reaches every process of a terminal, but workers end when their parent lets them, or with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_when_told, args=(stop,), daemon=True).start()
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_when_told(stop: Semaphore) -> None:
+    """Nobody collects the piece under way. A result is sent whole: the parent would wait for the rest of it."""
+    stop.acquire()
+    _sending.acquire()
+    os._exit(1)
 
 
 def _end_with_parent() -> None:

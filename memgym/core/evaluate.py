@@ -138,8 +138,9 @@ def run(
             written |= {path: sha256_file(path) for path in there}
         done += len(shards) - len(open_shards)
         todo += [(one, shard) for shard in open_shards]
-    played = (engine or LocalEngine()).run(run_shard, [(shard,) for _, shard in todo])
-    for number, (i, data) in enumerate(played, done + 1):
+    engine, pieces = engine or LocalEngine(), [(shard,) for _, shard in todo]
+    # no name for what the engine gives: whatever goes wrong here, workers then end at once
+    for number, (i, data) in enumerate(engine.run(run_shard, pieces), done + 1):
         one, shard = todo[i]
         path = _shard_path(one, shard)
         write_atomically(path, data)

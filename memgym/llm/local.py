@@ -1,6 +1,7 @@
 """A model on this machine, by Hugging Face transformers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from time import perf_counter
 from typing import Any
@@ -13,7 +14,7 @@ from memgym.llm.messages import ChatMessage, Client, Completion, LLMRequest, OnA
 from memgym.llm.usage import Usage
 from memgym.rng import draw_array
 
-__all__ = ["LocalClient"]
+__all__ = ["LocalClient", "bare_generation"]
 
 
 class LocalClient(Client):
@@ -115,17 +116,19 @@ class LocalClient(Client):
             if temperature
             else []
         )
-        out = self.network.generate(
-            input_ids=inputs["input_ids"],
-            attention_mask=inputs["attention_mask"],
-            generation_config=GenerationConfig(
-                max_new_tokens=bound,
-                do_sample=False,
-                pad_token_id=self.tokenizer.pad_token_id,
-                eos_token_id=sorted(ends) or None,
-            ),
-            logits_processor=LogitsProcessorList(noise),
+        config = GenerationConfig(
+            max_new_tokens=bound,
+            do_sample=False,
+            pad_token_id=self.tokenizer.pad_token_id,
+            eos_token_id=sorted(ends) or None,
         )
+        with bare_generation(self.network):
+            out = self.network.generate(
+                input_ids=inputs["input_ids"],
+                attention_mask=inputs["attention_mask"],
+                generation_config=config,
+                logits_processor=LogitsProcessorList(noise),
+            )
         written = out[:, inputs["input_ids"].shape[1] :].tolist()
         seconds = (perf_counter() - start) / len(requests)
         return [
@@ -172,6 +175,22 @@ class LocalClient(Client):
         end = self.network.generation_config.eos_token_id
         listed = end if isinstance(end, list) else [end]
         return {token for token in [*listed, self.tokenizer.eos_token_id] if token is not None}
+
+
+@contextmanager
+def bare_generation(model: Any) -> Iterator[None]:
+    """Let a model of transformers generate by its probabilities alone, as long as this lasts.
+
+    What its folder says of generating, such as a penalty of what was said before, goes into all that a call leaves
+    open; what is sampled would then be of another distribution than the one that is scored.
+    """
+    from transformers import GenerationConfig
+
+    told, model.generation_config = model.generation_config, GenerationConfig()
+    try:
+        yield
+    finally:
+        model.generation_config = told
 
 
 class _Gumbel:

@@ -14,6 +14,7 @@ from memgym.llm.openai_client import OpenAIClient
 __all__ = ["make_client", "make_llm"]
 
 FORMS = "'rules', 'openai:MODEL', 'openai:MODEL@URL', 'local:FOLDER_OR_ID' or 'replay:FILE'"
+GO_ON = " or fallback"  # after a text: a step that fails counts, and the run goes on
 
 
 def make_client(spec: str, **options: Any) -> Client:
@@ -49,8 +50,9 @@ def make_llm(
 
     Args:
         spec: the text; a mapping from steps to texts, with ``"default"`` for the other steps; or a backend, which is
-            returned as it is.
-        on_failure: of `ModelLLM`.
+            returned as it is. A text that ends in ``" or fallback"``, as ``"openai:MODEL or fallback"``, is of one
+            that goes on after failures.
+        on_failure: of `ModelLLM`, for texts that do not say it.
         record: file of a `Cassette` in which what models answer is recorded, and from which it is taken where it
             is there already.
         options: further arguments of the clients.
@@ -66,6 +68,8 @@ def make_llm(
         }
         default = made.pop("default", None)
         return StepRouter(made, default)
+    if spec.endswith(GO_ON):
+        spec, on_failure = spec.removesuffix(GO_ON), "fallback"
     if spec == "rules":
         return RulesLLM()
     client = make_client(spec, **options)

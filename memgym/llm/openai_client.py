@@ -23,6 +23,8 @@ __all__ = ["OpenAIClient"]
 OPENAI_URL = "https://api.openai.com/v1"
 BUSY = (408, 409, 425, 429)  # the client errors that another attempt may mend
 MAX_BODY = 16 << 20  # bytes of an answer; a generation without end stops here
+SECRET = 8  # characters of a key that is one; local servers take any word
+MAX_TOKENS = 1 << 31  # that one answer can be said to have cost
 MAX_WAIT_S = 60.0  # a server that asks for more is not waited for
 FORMATS = ("json_schema", "json_object", "")  # what may be asked of a server, best first
 
@@ -92,6 +94,8 @@ class OpenAIClient(Client):
         url = (base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL).rstrip("/")
         if not url.startswith(("http://", "https://")):
             raise ValueError(f"base_url begins with http:// or https://, not {url[:40]!r}.")
+        if problem := _why_no_url(url):
+            raise ValueError(f"base_url {problem}.")
         self.base_url = url
         self.api_key_env = api_key_env
         self.timeout_s = timeout_s
@@ -126,7 +130,9 @@ class OpenAIClient(Client):
 
     def __getstate__(self) -> dict[str, Any]:
         return {
-            name: value for name, value in self.__dict__.items() if name not in ("_http", "_slots", "_errors")
+            name: value
+            for name, value in self.__dict__.items()
+            if name not in ("_http", "_slots", "_errors", "_deadline")
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -136,16 +142,16 @@ class OpenAIClient(Client):
     # ------------------------------------------------------------------ inside
 
     def _connect(self) -> None:
-        try:
-            import httpx
-        except ImportError:
-            raise DependencyMissing.for_extra("httpx", "llm", "A client of an LLM server") from None
+        httpx = _httpx()
+        from memgym.llm.deadline import Deadline
+
         # certificates are read only where they are used: it takes longer than a local server's answer
         self._http = httpx.Client(
             timeout=self.timeout_s,
-            headers={"User-Agent": "memgym"},
+            headers={"User-Agent": "memgym", "Accept-Encoding": "identity"},
             verify=self.base_url.startswith("https"),
         )
+        self._deadline = Deadline(self._http)
         weakref.finalize(self, self._http.close)  # whoever lets go of a client does not always close it
         not_reached = httpx.ConnectError, httpx.ConnectTimeout
         self._errors = not_reached, httpx.TimeoutException, httpx.RequestError
@@ -165,7 +171,7 @@ class OpenAIClient(Client):
                     asked = f", and it asks to wait {wait:.0f} s" if wait > MAX_WAIT_S else ""
                     done = LLMUnavailable(
                         f"no answer from {self.model!r} at {self.base_url} after {retries + 1} of "
-                        f"{self.attempts} attempts{asked}; the last one: {error}."
+                        f"{self.attempts} attempts{asked}; the last one: {self._without_key(str(error))}."
                     )
                     break
             except LLMError as error:
@@ -187,12 +193,13 @@ class OpenAIClient(Client):
     def _attempt(self, request: LLMRequest) -> Completion:
         dialect = self._dialect  # another thread may change it meanwhile
         most = guess_tokens(request.nchars), request.max_tokens
+        headers = self._headers()
         self.budget.reserve(sum(most), self._cost(*most))
         spent = most  # what the attempt counts as, until more is known
         not_reached, too_slow, broken = self._errors
         try:
             with self._slots:
-                status, retry_after, raw = self._post(self._body(request, dialect))
+                status, retry_after, raw = self._post(self._body(request, dialect), headers)
             if status != 200:
                 spent = 0, 0
                 self._raise_for(status, retry_after, raw, request, dialect)
@@ -231,27 +238,42 @@ class OpenAIClient(Client):
             body["response_format"] = asked
         return {name: value for name, value in (body | self.extra).items() if value is not None}
 
-    def _post(self, body: dict[str, Any]) -> tuple[int, str | None, bytes]:
+    def _key(self) -> str:
+        """The key, without the blanks that files of settings leave behind it; ``""`` for none."""
+        return os.environ.get(self.api_key_env, "").strip()
+
+    def _headers(self) -> dict[str, str]:
+        headers = {"Content-Type": "application/json"}
+        if key := self._key():
+            if not (key.isascii() and key.isprintable()):
+                raise LLMRefused(f"${self.api_key_env} holds characters that no key has.")
+            headers["Authorization"] = f"Bearer {key}"
+        return headers
+
+    def _without_key(self, text: str) -> str:
+        """A message that may be kept in results: servers repeat what they were sent."""
+        key = self._key()
+        return text.replace(key, "***") if len(key) >= SECRET else text
+
+    def _post(self, body: dict[str, Any], headers: dict[str, str]) -> tuple[int, str | None, bytes]:
         """Status, ``Retry-After`` and body of the answer, within the bounds on its time and size."""
-        key = os.environ.get(self.api_key_env)
-        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
         content = json.dumps(body).encode()
-        deadline = time.monotonic() + self.timeout_s
         raw = bytearray()
         url = f"{self.base_url}/chat/completions"
+        self._deadline.begin(self.timeout_s)
         with self._http.stream("POST", url, content=content, headers=headers) as answer:
-            for chunk in answer.iter_bytes():
+            if answer.headers.get("content-encoding", "identity") != "identity":
+                raise _Transient("the answer is compressed, which was not asked for")
+            for chunk in answer.iter_raw():
                 raw += chunk
                 if len(raw) > MAX_BODY:
                     raise _Transient(f"the answer is longer than {MAX_BODY >> 20} MiB")
-                if time.monotonic() > deadline:  # httpx's own timeout starts anew with every piece
-                    raise self._errors[1]("too slow")
             return answer.status_code, answer.headers.get("retry-after"), bytes(raw)
 
     def _raise_for(
         self, status: int, retry_after: str | None, raw: bytes, request: LLMRequest, dialect: _Dialect
     ) -> None:
-        said = _plain(raw)
+        said = self._without_key(_plain(raw))
         if status in BUSY or status >= 500:
             raise _Transient(f"status {status}: {said}", _seconds(retry_after))
         if status in (400, 422):
@@ -289,11 +311,10 @@ def _read(raw: bytes, request: LLMRequest, model: str) -> Completion:
             ToolCall(str(c.get("id", "")), c["function"]["name"], c["function"]["arguments"])
             for c in message.get("tool_calls") or ()
         )
-        if not all(
-            isinstance(part, str) for part in (text, *(p for c in calls for p in (c.name, c.arguments)))
-        ):
-            raise TypeError("an answer's content and its calls are text")
-        text.encode()  # lone surrogates cannot be written to a file
+        for part in (text, *(p for c in calls for p in (c.id, c.name, c.arguments))):
+            if not isinstance(part, str):
+                raise TypeError("an answer's content and its calls are text")
+            part.encode()  # lone surrogates cannot be written to a file
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise _Transient(f"not a chat completion: {error!r} in {_plain(raw)!r}") from None
     usage = answer.get("usage")
@@ -313,8 +334,29 @@ def _read(raw: bytes, request: LLMRequest, model: str) -> Completion:
 
 
 def _count(usage: Any, name: str) -> int | None:
+    """Tokens as a server counts them; None where it does not, or where no context is as long."""
     value = usage.get(name) if isinstance(usage, dict) else None
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    return value if type(value) is int and 0 <= value <= MAX_TOKENS else None
+
+
+def _httpx() -> Any:
+    try:
+        import httpx
+    except ImportError:
+        raise DependencyMissing.for_extra("httpx", "llm", "A client of an LLM server") from None
+    return httpx
+
+
+def _why_no_url(url: str) -> str:
+    """What is wrong with a server's address, which is shown in messages and on cards; ``""`` for nothing."""
+    httpx = _httpx()
+    try:
+        parts = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        return f"is no address: {error}"
+    if parts.userinfo:
+        return "holds a name or a password: only a key from the environment is sent"
+    return "" if parts.host else f"names no host: {url[:40]!r}"
 
 
 def _plain(raw: bytes) -> str:
@@ -334,6 +376,6 @@ def _seconds(retry_after: str | None) -> float | None:
         pass
     try:
         until = email.utils.parsedate_to_datetime(retry_after)
-    except ValueError:
+        return max(0.0, (until.astimezone(UTC) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError, OverflowError):
         return None
-    return max(0.0, (until.astimezone(UTC) - datetime.now(UTC)).total_seconds())

@@ -28,6 +28,8 @@ Arguments: ``task`` (id of a text task, by default ``"memgym/DialogueMemory-v0"`
 
 from typing import Any
 
+from gymnasium.error import ResetNeeded
+
 from memgym.errors import DependencyMissing
 from memgym.multiagent.team import SEATS, Team
 
@@ -128,7 +130,16 @@ class parallel_env(_TeamEnv, ParallelEnv):
     def step(
         self, actions: dict[str, Any]
     ) -> tuple[dict[str, Any], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]:
-        """Both actions; that of the one whose turn it isn't is ignored."""
+        """Both actions; that of the one whose turn it isn't is ignored.
+
+        Raises:
+            ResetNeeded: no episode is under way.
+            ValueError: there is no action of the one whose turn it is.
+        """
+        if not self.agents:
+            raise ResetNeeded("no episode is under way: call reset().")
+        if self._team.turn not in actions:
+            raise ValueError(f"it is the turn of {self._team.turn!r}, and actions have {sorted(actions)}.")
         reward, done, info = self._team.act(actions[self._team.turn])
         if done:
             self.agents = []

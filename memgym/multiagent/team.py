@@ -117,7 +117,10 @@ class Team:
             action, refused = _reading_only(action)
         self._observation, reward, terminated, truncated, info = self.env.step(action)
         if refused:
-            info["refused"] = [*info["refused"], *refused]
+            gone = {one["op"] for one in refused}
+            places = [i for i in range(len(gone) + len(action["ops"])) if i not in gone]
+            others = [{**one, "op": places[one["op"]]} for one in info["refused"]]
+            info["refused"] = sorted([*others, *refused], key=lambda one: one["op"])
         return float(reward), terminated or truncated, info
 
 
