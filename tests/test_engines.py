@@ -86,8 +86,10 @@ def test_a_result_on_its_way_is_received_whole() -> None:
 
 def test_ctrl_c_ends_what_is_under_way() -> None:
     script = f"""
+import signal
 import time
 from memgym.core.engines import LocalEngine
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background begins without it
 for i, _ in LocalEngine(2).run(time.sleep, [(0,), ({MINUTE},), ({MINUTE},)]):
     print(i, flush=True)
 """

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -191,7 +192,8 @@ class Manager(MemoryManager):
 
 
 def manager_policy(form: str) -> ManagerPolicy:
-    return ManagerPolicy(Manager(None, Letters(), form=form))
+    model = SimpleNamespace(generation_config=SimpleNamespace(eos_token_id=None))
+    return ManagerPolicy(Manager(model, Letters(), form=form))
 
 
 @pytest.mark.parametrize("form", FORMS)

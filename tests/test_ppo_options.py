@@ -532,7 +532,7 @@ def test_options_reach_the_training_from_a_recipe(tmp_path: Path) -> None:
 
 def test_stages_of_other_spaces_are_refused(tmp_path: Path) -> None:
     options = 'curriculum = [{ share = 0.5, mode = "trivial" }]'
-    with pytest.raises(RecipeInvalid, match="other environments"):
+    with pytest.raises(RecipeInvalid, match="another single_observation_space"):
         run_ppo(run_of(tmp_path, "ColorCubes", 'mode = "extreme"', options), tmp_path / "run")
 
 

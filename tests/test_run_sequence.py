@@ -103,7 +103,7 @@ def test_lists_of_an_axis_go_together_and_only_trained_ones_are_trained_on(tiny:
         (("train = false", "train = 0"), "true or false"),
         (('trainer = "sequence"', 'trainer = "ppo"'), "axes are of trainer 'sequence'"),
         (("episodes = 8", 'episodes = 8\n"env.delay" = [0]'), "stand for the lists under evaluate"),
-        (('select = "train.learning_rate"', 'select = "train.size"'), "select is an entry of the grid"),
+        (('select = "train.learning_rate"', 'select = "train.size"'), "select is an entry of a grid"),
     ],
 )
 def test_bad_axes_are_refused(tmp_path: Path, change: tuple[str, str], message: str) -> None:
