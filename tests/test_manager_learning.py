@@ -4,7 +4,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import pytest
 
@@ -70,8 +69,8 @@ def test_a_manager_learns_to_update_from_the_outcome_alone(monkeypatch: pytest.M
     assert after.accuracy > 0.85
     assert before.right["changed fact"] < 0.2 < 0.85 < after.right["changed fact"]
 
-    original: Any = run_module.sample_local
-    monkeypatch.setattr(run_module, "sample_local", lambda *given: shuffled(original(*given)))
+    original = run_module.SAMPLED["local"]
+    monkeypatch.setitem(run_module.SAMPLED, "local", lambda *given: shuffled(original(*given)))
     assert learned(PLAN).accuracy < 0.4, "the control: outcomes of other banks teach nothing"
 
 
