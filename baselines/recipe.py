@@ -180,7 +180,8 @@ class Recipe:
         Raises:
             RecipeInvalid: `only` names no entry of the grid, or a value that it does not have; or no such seeds.
         """
-        check_seeds(self.seeds if seeds is None else seeds, f"recipe {self.name!r}")
+        if seeds is not None:
+            check_seeds(seeds, f"recipe {self.name!r}")
         full = {key.rpartition(".")[2]: key for key in self.grid} | {key: key for key in self.grid}
         chosen: dict[str, list[str]] = {}
         for name, value in (only or {}).items():

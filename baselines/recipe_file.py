@@ -108,7 +108,7 @@ def _checked(path: Path, content: dict[str, Any]) -> Recipe:
     )
     _check_figure(path, recipe)
     try:
-        recipe.runs()
+        recipe.runs(recipe.seeds[:1])
     except RecipeInvalid as error:
         raise RecipeInvalid(f"{path}: {error}") from None
     return recipe

@@ -1,5 +1,7 @@
 """What attention memories promise beyond the contract, each with the mechanism switched off as a control."""
 
+import runpy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,28 +22,8 @@ from memgym.agents.nn.transformer import Transformer  # noqa: E402
 CLASSES = [GTrXL, Transformer, PrunedTransformer, BFPTransformer, ElasticTransformer, CMR]
 WINDOWED = [GTrXL, Transformer, PrunedTransformer, BFPTransformer]
 F64 = torch.float64
-
-
-def build(cls: type, d_in: int = 6, d_out: int = 10, seed: int = 0, **config: Any) -> Any:
-    torch.manual_seed(seed)
-    return cls(d_in, d_out, **config)
-
-
-def inputs(*shape: int, seed: int = 0, dtype: Any = F64) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
-
-
-@torch.no_grad()
-def outputs(module: Any, x: Tensor, reset: Tensor | None = None) -> Tensor:
-    return module(x, module.initial_state(x.shape[1]), reset)[0]
-
-
-@torch.no_grad()
-def influence(module: Any, x: Tensor) -> Tensor:
-    """Whether a change of x[0] changes y[t], bool, shape (T,)."""
-    changed = torch.cat([x[:1] + 1.0, x[1:]])
-    return (outputs(module, changed) != outputs(module, x)).any(-1).any(-1)
-
+PROBES = runpy.run_path(str(Path(__file__).with_name("memory_probes.py")))
+build, inputs, outputs, influence = (PROBES[name] for name in ("build", "inputs", "outputs", "influence"))
 
 # ---------------------------------------------------------------------------- the contract
 

@@ -1,5 +1,7 @@
 """MemoryPPO has the shape of Stable-Baselines3's algorithms, takes every memory, and names what it refuses."""
 
+import runpy
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -20,6 +22,8 @@ from memgym.agents.ppo import update as update_module  # noqa: E402
 
 ENV_ID = "memgym/EndlessTMaze-v0"
 ROLLOUT = 4 * 8
+
+NOISE = runpy.run_path(str(Path(__file__).with_name("noise_env.py")))["Noise"]
 
 
 def make_envs(num_envs: int = 4, **arguments: Any) -> gym.vector.VectorEnv:
@@ -178,18 +182,7 @@ def test_an_id_an_environment_or_a_vector_environment_will_do(kind: str):
 )
 @pytest.mark.parametrize("actions", [spaces.Discrete(2, start=1), spaces.MultiDiscrete([2, 3])], ids=str)
 def test_observations_of_any_fixed_size_are_read(space: spaces.Space, actions: spaces.Space):
-    class Noise(gym.Env):
-        observation_space, action_space = space, actions
-
-        def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
-            super().reset(seed=seed)
-            return self.observation_space.sample(), {}
-
-        def step(self, action: Any) -> Any:
-            assert self.action_space.contains(action)
-            return self.observation_space.sample(), 0.0, False, False, {}
-
-    model = make_model("mlp", Noise()).learn(8)
+    model = make_model("mlp", NOISE(space, actions)).learn(8)
     assert actions.contains(model.predict(space.sample())[0])
 
 

@@ -1,10 +1,10 @@
 """Spaces of every kind in a checkpoint: it can be loaded into its own environment."""
 
 import json
+import runpy
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium import spaces
@@ -47,26 +47,14 @@ ACTIONS = [
 ]
 
 
-class Noise(gym.Env):
-    """Shows samples of a space, drawn by its own generator."""
-
-    def __init__(self, seen: spaces.Space, actions: spaces.Space) -> None:
-        self.observation_space, self.action_space = seen, actions
-
-    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
-        super().reset(seed=seed)
-        return self.observation_space.sample(), {}
-
-    def step(self, action: Any) -> Any:
-        assert self.action_space.contains(action)
-        return self.observation_space.sample(), 0.0, False, False, {}
+NOISE = runpy.run_path(str(Path(__file__).with_name("noise_env.py")))["Noise"]
 
 
 def assert_goes_on(seen: spaces.Space, actions: spaces.Space, stem: Path) -> None:
     """Learn, save, load, and learn again in the same environment."""
 
     def make() -> SyncVectorEnv:
-        return SyncVectorEnv([lambda: Noise(seen, actions)] * 2, autoreset_mode=AutoresetMode.SAME_STEP)
+        return SyncVectorEnv([lambda: NOISE(seen, actions)] * 2, autoreset_mode=AutoresetMode.SAME_STEP)
 
     MemoryPPO("mlp", make(), n_steps=4, seed=0, policy_kwargs={"size": 8}).learn(1).save(stem)
     model = MemoryPPO.load(stem, make())

@@ -13,7 +13,7 @@ from typing import Any, Self
 from memgym.agents.llm.lora import load_lora
 from memgym.errors import DependencyMissing
 from memgym.llm.channels import data_message
-from memgym.llm.local import bare_generation
+from memgym.llm.local import bare_generation, end_tokens
 from memgym.llm.usage import Ledger, Usage
 
 __all__ = ["ChatModel", "ids_by_number", "numbered"]
@@ -61,9 +61,7 @@ class ChatModel:
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
         self.end = self.tokenizer.eos_token_id
-        told = self.model.generation_config.eos_token_id
-        # models that were taught to chat may end a turn by another token than a text
-        self.ends = {self.end, *(told if isinstance(told, list) else [told])} - {None}
+        self.ends = end_tokens(self.model, self.tokenizer)
         self.reserved = tuple(sorted(set(self.tokenizer.all_special_tokens)))
 
     @classmethod

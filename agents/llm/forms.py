@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from memgym.agents.structured.mem_alpha_tools import LISTS
+
 __all__ = ["FORMS", "Form"]
 
 BEGINNING = """\
@@ -40,7 +42,6 @@ TOOLS = {  # operation: the tool, and its name for the text
     "UPDATE": ("memory_update", "new_content"),
     "DELETE": ("memory_delete", ""),
 }
-PARTS = ("semantic", "episodic")
 
 VERBS = {"add": "ADD", "update": "UPDATE", "delete": "DELETE", "nothing": "NOOP"}
 VERB = re.compile(rf"\b({'|'.join(VERBS)})\b", re.IGNORECASE)
@@ -115,7 +116,7 @@ def _write_call(fields: Mapping[str, str]) -> str:
     if fields["op"] == "NOOP":
         return "{}"
     tool, text = TOOLS[fields["op"]]
-    arguments = {"memory_type": fields.get("part", PARTS[0])}
+    arguments = {"memory_type": fields.get("part", LISTS[0])}
     arguments |= {"memory_id": fields["id"]} if "id" in fields else {}
     arguments |= {text: fields["text"]} if "text" in fields else {}
     return json.dumps({"name": tool, "arguments": arguments}, ensure_ascii=False)
@@ -130,8 +131,8 @@ def _read_call(reply: str) -> dict[str, Any]:
     if not isinstance(arguments, dict) or value.keys() != {"name", "arguments"}:
         raise ValueError("not a call with a name and arguments")
     op = next((op for op, (tool, _) in TOOLS.items() if tool == value["name"]), "")
-    if not op or arguments.get("memory_type") not in PARTS:
-        raise ValueError(f"no tool {' or '.join(tool for tool, _ in TOOLS.values())} on {' or '.join(PARTS)}")
+    if not op or arguments.get("memory_type") not in LISTS:
+        raise ValueError(f"no tool {' or '.join(tool for tool, _ in TOOLS.values())} on {' or '.join(LISTS)}")
     names = {"memory_id": "id", TOOLS[op][1]: "text", "memory_type": "part"}
     if strange := arguments.keys() - names:
         raise ValueError(f"no argument {min(strange)[:40]!r}")
@@ -144,6 +145,6 @@ def _read_call(reply: str) -> dict[str, Any]:
 FORMS = {
     "json": Form(BEGINNING + AS_JSON, _write_json, _read_json),
     "text": Form(BEGINNING + AS_TEXT, _write_text, _read_text),
-    "tools": Form(BEGINNING + AS_CALL, _write_call, _read_call, PARTS),
+    "tools": Form(BEGINNING + AS_CALL, _write_call, _read_call, LISTS),
 }
 """By name."""

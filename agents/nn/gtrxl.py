@@ -151,8 +151,7 @@ class GTrXL(MemoryModule):
     ) -> tuple[Tensor, State]:
         """Consume a sequence."""
         # what is not seen gets a weight of 0, which does not stop what is not finite
-        if reset is not None and reset[0].any():
-            state = self.mask_state(state, reset[0])
+        state = self.state_at_start(state, reset)
         age = steps_before(reset, state["len"][:, 0], len(x))
         band = Band(age[:-1], self.window)
         length = age[-1].clamp(max=self.window)

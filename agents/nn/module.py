@@ -171,6 +171,10 @@ class MemoryModule(nn.Module, ABC):
             for name, leaf in state.items()
         }
 
+    def state_at_start(self, state: State, reset: Tensor | None) -> State:
+        """The state before the first step of a sequence whose `reset` is of shape (T, B)."""
+        return self.mask_state(state, reset[0]) if reset is not None and reset[0].any() else state
+
     def state_nbytes(self) -> int:
         """Bytes of memory for one environment: every leaf at its full size, buffers and counters included."""
         return sum(leaf.nbytes for leaf in self.state_spec().values())

@@ -80,8 +80,7 @@ class _Cell(MemoryModule):
         self, x: Tensor, state: State, reset: Tensor | None = None, *, ids: Tensor | None = None
     ) -> tuple[Tensor, State]:
         """Consume a sequence; the inputs' share of all gates is one product."""
-        if reset is not None and reset[0].any():
-            state = self.mask_state(state, reset[0])
+        state = self.state_at_start(state, reset)
         if reset is None or not reset[1:].any():
             y, state = self._run_whole(x, state)
         else:

@@ -131,8 +131,7 @@ class Transformer(MemoryModule):
     ) -> tuple[Tensor, State]:
         """Consume a sequence."""
         # what is not seen gets a weight of 0, which does not stop what is not finite
-        if reset is not None and reset[0].any():
-            state = self.mask_state(state, reset[0])
+        state = self.state_at_start(state, reset)
         age = steps_before(reset, state["age"][:, 0], len(x))
         band = Band(age[:-1], self.window)
         turn = Rotation(age[:-1], self.head_size, self.choice_dtype)

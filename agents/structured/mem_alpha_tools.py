@@ -8,7 +8,7 @@ from memgym.errors import InvalidOperation
 from memgym.memory.ops import MemoryOp
 from memgym.memory.parts import KINDS
 
-__all__ = ["read_call", "tool_schemas"]
+__all__ = ["LISTS", "read_call", "tool_schemas"]
 
 LISTS = ("semantic", "episodic")  # parts with any number of entries
 

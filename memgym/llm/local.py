@@ -14,7 +14,7 @@ from memgym.llm.messages import ChatMessage, Client, Completion, LLMRequest, OnA
 from memgym.llm.usage import Usage
 from memgym.rng import draw_array
 
-__all__ = ["LocalClient", "bare_generation"]
+__all__ = ["LocalClient", "bare_generation", "end_tokens"]
 
 
 class LocalClient(Client):
@@ -110,7 +110,7 @@ class LocalClient(Client):
         context = getattr(self.network.config, "max_position_embeddings", None)
         if context is not None and inputs["input_ids"].shape[1] + bound > context:
             return self._too_long(requests, lengths, context)
-        ends = self._ends()
+        ends = end_tokens(self.network, self.tokenizer)
         noise = (
             [_Gumbel([request.digest(self.model) for request in requests], temperature)]
             if temperature
@@ -170,11 +170,12 @@ class LocalClient(Client):
         chat = [{"role": message.role, "content": message.content} for message in messages]
         return self.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
 
-    def _ends(self) -> set[int]:
-        """Tokens that end an answer."""
-        end = self.network.generation_config.eos_token_id
-        listed = end if isinstance(end, list) else [end]
-        return {token for token in [*listed, self.tokenizer.eos_token_id] if token is not None}
+
+def end_tokens(model: Any, tokenizer: Any) -> set[int]:
+    """Tokens that end an answer: models that were taught to chat may end a turn by another one than a text."""
+    end = model.generation_config.eos_token_id
+    listed = end if isinstance(end, list) else [end]
+    return {token for token in [*listed, tokenizer.eos_token_id] if token is not None}
 
 
 @contextmanager

@@ -92,8 +92,6 @@ class OpenAIClient(Client):
             raise ValueError(f"timeout_s and backoff_s are seconds, not {timeout_s} and {backoff_s}.")
         self.model = model
         url = (base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL).rstrip("/")
-        if not url.startswith(("http://", "https://")):
-            raise ValueError(f"base_url begins with http:// or https://, not {url[:40]!r}.")
         if problem := _why_no_url(url):
             raise ValueError(f"base_url {problem}.")
         self.base_url = url
@@ -349,6 +347,8 @@ def _httpx() -> Any:
 
 def _why_no_url(url: str) -> str:
     """What is wrong with a server's address, which is shown in messages and on cards; ``""`` for nothing."""
+    if not url.startswith(("http://", "https://")):
+        return f"begins with http:// or https://, not {url[:40]!r}"
     httpx = _httpx()
     try:
         parts = httpx.URL(url)
