@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from memgym.baselines.checkpoints import checkpoint_files
+from memgym.baselines.checkpoints import remove_checkpoint
 from memgym.baselines.recipe import TRAINERS, Recipe, Run
 from memgym.core.engines import Engine, LocalEngine
 from memgym.core.result import write_atomically
@@ -53,8 +53,7 @@ def train(
     # no name for what the engine gives: whatever goes wrong here, workers then end at once
     for number, (i, data) in enumerate(engine.run(run_one, pieces), done + 1):
         write_atomically(result_file(out, open_runs[i]), data)
-        for file in checkpoint_files(out / f"{open_runs[i].name}{UNDER_WAY}"):
-            file.unlink()
+        remove_checkpoint(out / f"{open_runs[i].name}{UNDER_WAY}")
         on_run(open_runs[i], number, len(runs))
     return [result_file(out, run) for run in runs]
 

@@ -20,7 +20,7 @@ from memgym.baselines.manager.dialogues import Source
 from memgym.baselines.manager.measure import measure_manager
 from memgym.baselines.manager.run import TEST_SEED, train_manager
 from memgym.baselines.manager.script import base_name, run_script, script_parser, train_and_keep
-from memgym.baselines.manager.training import CREDITS, Plan, Record
+from memgym.baselines.manager.training import CREDITS, LEARNERS, Plan, Record
 from memgym.baselines.recipe_file import load_recipe
 
 RECIPE = "memory_manager"
@@ -81,6 +81,12 @@ def main(arguments: list[str] | None = None) -> None:
         "--form", choices=list(FORMS), help="of its replies; default tools for mem-alpha, else json"
     )
     parser.add_argument("--credit", choices=CREDITS, default="local", help="default local")
+    parser.add_argument(
+        "--learner",
+        choices=LEARNERS,
+        default="memgym",
+        help="whose GRPO: trl for TRL's GRPOTrainer; default memgym",
+    )
     parser.add_argument("--tensorboard", type=Path, help="folder for TensorBoard; default none")
     given = parser.parse_args(arguments)
 
@@ -90,6 +96,7 @@ def main(arguments: list[str] | None = None) -> None:
             model=given.model,
             device=given.device,
             lora=given.lora,
+            learner=given.learner,
             **({} if given.form is None else {"form": given.form}),
         )
         return train(plan, given.out, given.seed, given.tensorboard, given.episodes)

@@ -61,17 +61,24 @@ def shuffled(samples: Sequence[Sample]) -> list[Sample]:
 
 
 @pytest.mark.slow
-def test_a_manager_learns_to_update_from_the_outcome_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "plan", [PLAN, replace(PLAN, learner="trl", rollouts=16, epochs=3)], ids=["memgym", "trl"]
+)
+def test_a_manager_learns_to_update_from_the_outcome_alone(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if plan.learner == "trl":
+        pytest.importorskip("trl", reason="needs trl: pip install 'memgym[train]'")
     monkeypatch.setattr(models, "TinyPlan", partial(TinyPlan, episodes=4, vocab_size=600))
     before = learned(replace(PLAN, credit="none"))
     assert before.accuracy < 0.4
-    after = learned(PLAN)
+    after = learned(plan)
     assert after.accuracy > 0.85
     assert before.right["changed fact"] < 0.2 < 0.85 < after.right["changed fact"]
 
     original = run_module.SAMPLED["local"]
     monkeypatch.setitem(run_module.SAMPLED, "local", lambda *given: shuffled(original(*given)))
-    assert learned(PLAN).accuracy < 0.4, "the control: outcomes of other banks teach nothing"
+    assert learned(plan).accuracy < 0.4, "the control: outcomes of other banks teach nothing"
 
 
 @pytest.mark.slow

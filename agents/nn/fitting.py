@@ -17,7 +17,7 @@ from memgym.core.result import write_atomically
 from memgym.errors import DependencyMissing
 from memgym.rng import mix64
 
-__all__ = ["minimise", "parameter_groups"]
+__all__ = ["loss_bar", "minimise", "parameter_groups"]
 
 FORMAT = "memgym-training-1"
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
@@ -109,7 +109,7 @@ def minimise(
     if checkpoint is not None and checkpoint.is_file():
         start = _load(checkpoint, card, module, optimizer, losses)
     parameters = list(module.parameters())
-    with torch.random.fork_rng(devices=[]), _bar(what, num_updates, progress_bar) as show:
+    with torch.random.fork_rng(devices=[]), loss_bar(what, num_updates, progress_bar) as show:
         for u in range(start, num_updates):
             torch.manual_seed(mix64(mix64(seed) + u) >> 1)
             factor = 0.5 * (1.0 + math.cos(math.pi * u / num_updates))
@@ -135,8 +135,12 @@ def minimise(
 
 
 @contextmanager
-def _bar(what: str, total: int, is_shown: bool) -> Iterator[Callable[[int, float], None]]:
-    """A function that shows how far training has come; silent where stderr is not a terminal."""
+def loss_bar(what: str, total: int, is_shown: bool = True) -> Iterator[Callable[[int, float], None]]:
+    """A function that shows how far training has come; silent where stderr is not a terminal.
+
+    Raises:
+        DependencyMissing: rich is not installed.
+    """
     if not is_shown or not sys.stderr.isatty():
         yield lambda done, loss: None
         return

@@ -1,8 +1,8 @@
 """Learn from sampled operations: GRPO from groups, and PPO with a value head on the same model.
 
-TRL has no PPO any more, and its `GRPOTrainer` scores whole rollouts only: credit from a bank that several samples
-share needs rollouts in the middle of an episode. So both losses are here, in plain sight.
-`memgym.integrations.trl_turns` gives TRL the *trajectory* form of the same task.
+TRL has no PPO any more. Its `GRPOTrainer` can learn from the same samples (`memgym.baselines.manager.trl_learner`),
+but runs a prompt once for each reply to it, and equal replies each by itself: for the many short ones here that takes
+several times as long. So both losses are here, in plain sight.
 """
 
 from collections import defaultdict

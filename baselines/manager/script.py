@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from memgym.baselines.checkpoints import checkpoint_files, timed
+from memgym.baselines.checkpoints import remove_checkpoint, timed
 from memgym.baselines.command_line import module_parser
 from memgym.baselines.manager.finish import made_with
 from memgym.errors import MemgymError
@@ -97,6 +97,5 @@ def train_and_keep(
     made, seconds = timed(lambda: train(checkpoint), checkpoint)
     extra = {**tell(made), "cpu_seconds": seconds, "versions": made_with()}
     save(made, extra)
-    for file in checkpoint_files(checkpoint):
-        file.unlink()
+    remove_checkpoint(checkpoint)
     return extra

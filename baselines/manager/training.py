@@ -20,13 +20,16 @@ from memgym.baselines.manager.dialogues import Dialogue, Source
 from memgym.baselines.manager.learn import GRPOLoss, PPOLoss, Sampler
 from memgym.baselines.manager.network import Row, Trained, check_scores
 from memgym.baselines.manager.rollouts import Sample
+from memgym.baselines.manager.trl_learner import learn_by_trl
 from memgym.baselines.manager.warm_up import draw_dialogue, imitation_loss
 from memgym.core.arguments import check_choice, check_integer, check_number
 from memgym.rng import CounterRNG
 
 __all__ = ["CREDITS", "Plan", "Record", "rollout_dialogues", "train_model"]
 
-CREDITS = ("none", "clone", "trajectory", "local", "mem-alpha", "ppo")
+GROUPED = ("trajectory", "local", "mem-alpha")  # by GRPO
+CREDITS = ("none", "clone", *GROUPED, "ppo")
+LEARNERS = ("memgym", "trl")
 LEARNING = 1_000_000  # number of the first episode of the reinforcement; those before are the warm-up's
 POINTS = 20  # of the learning curve
 
@@ -56,6 +59,7 @@ class Plan:
         learning_rate: their peak.
         batch: demonstrations of one optimiser step.
         averaged: share of the optimiser steps, the last ones, whose weights are averaged in the end.
+        learner: whose GRPO it is: "memgym", or "trl" for TRL's `GRPOTrainer`, which averages no weights.
 
     Raises:
         ValueError: an argument outside its range.
@@ -79,10 +83,14 @@ class Plan:
     learning_rate: float = 1.5e-3
     batch: int = 32
     averaged: float = 0.25
+    learner: str = "memgym"
 
     def __post_init__(self) -> None:
         check_choice("credit", self.credit, CREDITS)
         check_choice("form", self.form, FORMS)
+        check_choice("learner", self.learner, LEARNERS)
+        if self.learner == "trl" and self.credit not in GROUPED:
+            raise ValueError(f"TRL learns by {', '.join(GROUPED)}, not by {self.credit}.")
         check_integer("lora", self.lora, 0, 1 << 12)
         for name in ("demonstrations", "rollouts", "episodes", "epochs", "batch"):
             check_integer(name, getattr(self, name), 1, 1 << 20)
@@ -195,6 +203,23 @@ def train_model(
         loss = imitation(of_oracle=False)
         fit(loss, trained, plan.warm_up_updates, plan.warm_up_rate, "warm-up", 50)
     if plan.credit == "none":
+        return record
+    if plan.learner == "trl":
+        with nullcontext() if curves is None else closing(Curves(curves, "trl")) as log:
+            played = learn_by_trl(
+                chat,
+                sample,
+                rollouts=plan.rollouts,
+                epochs=plan.epochs,
+                group_size=plan.group_size,
+                learning_rate=plan.learning_rate,
+                seed=seed,
+                settings=settings,
+                folder=None if checkpoint is None else checkpoint.with_name(f"{checkpoint.name}.trl"),
+                curves=log,
+            )
+        record.outcomes[:], record.malformed[:] = torch.tensor(played).T
+        chat.model.eval()
         return record
     average = AveragedModel(trained).requires_grad_(False)
     parts: dict[str, nn.Module] = {"policy": trained, "record": record, "average": average}
