@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["draw_recipe"]
 
 FORMATS = (".png", ".svg", ".pdf")
+MOST_JOINED = 8  # words on the horizontal axis; more are a list, upright, with no lines from one to the next
 
 
 def draw_recipe(recipe: Recipe, runs: Path, file: Path) -> None:
@@ -29,8 +30,9 @@ def draw_recipe(recipe: Recipe, runs: Path, file: Path) -> None:
 
     ``x`` names what stands on the horizontal axis, ``line`` what has a colour of its own, ``rows`` and
     ``columns`` what has panels of its own, one name or a list; names are those of the grid or of the evaluations. A
-    line is the median over seeds, each thin one a seed; crosses are what is published. With ``kind = "table"`` the
-    scores on the recipe's axes are a table in colour, with a row for each ``line``.
+    line is the median over seeds, each thin one a seed; crosses are what is published. Over many words there are
+    points in place of lines. With ``kind = "table"`` the scores on the recipe's axes are a table in colour, with a
+    row for each ``line``.
 
     Args:
         recipe: whose figure.
@@ -71,7 +73,8 @@ def _draw_lines(recipe: Recipe, runs: list[dict[str, Any]], names: dict[str, tup
     paper = load_published(recipe)
     theirs = _published_points(paper) if paper else []
     rows, columns, lines, xs = (_values(points, names[axis]) for axis in ("rows", "columns", "line", "x"))
-    size = (1.5 + 3.2 * len(columns), 1.0 + 2.4 * len(rows))
+    is_list = len(xs) > MOST_JOINED and any(isinstance(value, str) for x in xs for value in x.values())
+    size = (1.5 + max(3.2, 0.22 * len(xs)) * len(columns), 1.0 + (3.4 if is_list else 2.4) * len(rows))
     figure = Figure(figsize=size, dpi=150, layout="constrained")
     panels = figure.subplots(len(rows), len(columns), sharex=True, sharey=True, squeeze=False)
     colours = colormaps["tab10"].colors  # type: ignore[attr-defined]
@@ -93,23 +96,25 @@ def _draw_lines(recipe: Recipe, runs: list[dict[str, Any]], names: dict[str, tup
                     (place + shift, score) for point, score in theirs if point.items() <= wanted.items()
                 ]
             if medians:
-                look = {"color": colour, "linestyle": ("-", "--", ":")[k // 10 % 3]}
+                look = {"color": colour, "linestyle": "" if is_list else ("-", "--", ":")[k // 10 % 3]}
+                dots = {"marker": ".", "markersize": 3} if is_list else {}
                 for one in by_seed.values():
-                    axes.plot(*zip(*one, strict=True), linewidth=0.6, alpha=0.4, **look)
+                    axes.plot(*zip(*one, strict=True), linewidth=0.6, alpha=0.4, **look, **dots)
                 middle = zip(*medians, strict=True)
-                axes.plot(*middle, marker="o", markersize=3, label=_value(line), **look)
+                axes.plot(*middle, marker="o", markersize=4 if is_list else 3, label=_value(line), **look)
             if crosses:
                 axes.scatter(*zip(*crosses, strict=True), marker="x", s=18, linewidth=1, color=colour)
         titles = (
             ", ".join(f"{_short(name)} {value}" for name, value in part.items()) for part in (row, column)
         )
         axes.set_title("\n".join(filter(None, titles)), fontsize=9)
-        axes.set_xticks(range(len(xs)), [_value(x) for x in xs])
+        axes.set_xticks(range(len(xs)), [_value(x) for x in xs], rotation=90 if is_list else 0)
         axes.set_ylim(-0.03, 1.03)
         axes.spines[["top", "right"]].set_visible(False)
     figure.supxlabel(_short(*names["x"]), fontsize=10)
     figure.supylabel("score", fontsize=10)
-    read = "thick: median over seeds, thin: each seed" + (f", crosses: {paper.source}" if paper else "")
+    large, small = ("large", "small") if is_list else ("thick", "thin")
+    read = f"{large}: median over seeds, {small}: each seed" + (f", crosses: {paper.source}" if paper else "")
     figure.suptitle(fill(recipe.title, round(11 * size[0])) + "\n" + read, fontsize=11)
     shown: dict[str, Any] = {}  # a panel may lack some of the lines
     for axes in panels.flat:
