@@ -445,6 +445,15 @@ def test_a_saved_manager_plays_as_an_agent(manager: MemoryManager, source: Sourc
     assert said == ([] if expected.op.kind is OpKind.NOOP else [expected.op])
 
 
+@pytest.mark.parametrize("credit", ["untrained", "none"])
+def test_an_untrained_model_stays_as_it_is(credit: str) -> None:
+    plan = Plan(**{**vars(SMALL), "credit": credit, "warm_up_updates": 1})
+    before = run_module.make_manager(plan, 0).model.state_dict()
+    after = train_manager(plan, ENV, 0)[0].model.state_dict()
+    changed = any(not torch.equal(before[name], after[name]) for name in before)
+    assert changed == (credit == "none")
+
+
 def test_a_run_tells_what_came_of_it(tmp_path: Path) -> None:
     recipe = load_recipe("memory_manager")
     run = recipe.runs((0,), {"credit": "none", "oracle": "0.0"})[0]

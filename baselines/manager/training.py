@@ -28,7 +28,7 @@ from memgym.rng import CounterRNG
 __all__ = ["CREDITS", "Plan", "Record", "rollout_dialogues", "train_model"]
 
 GROUPED = ("trajectory", "local", "mem-alpha")  # by GRPO
-CREDITS = ("none", "clone", *GROUPED, "ppo")
+CREDITS = ("untrained", "none", "clone", *GROUPED, "ppo")
 LEARNERS = ("memgym", "trl")
 LEARNING = 1_000_000  # number of the first episode of the reinforcement; those before are the warm-up's
 POINTS = 20  # of the learning curve
@@ -41,7 +41,7 @@ class Plan:
     Args:
         credit: how operations get credit for the outcome: "local", "trajectory", "mem-alpha" (all GRPO, see
             `memgym.baselines.manager.rollouts`) or "ppo"; "none" stops after the warm-up, "clone" goes on imitating,
-            now the oracle.
+            now the oracle; "untrained" leaves the model as it is.
         model: "tiny" for a model made from nothing; otherwise a folder, or an id on the Hugging Face hub.
         device: where it runs.
         lora: rank of adapters that are trained in the place of the model's weights; 0 trains the weights.
@@ -160,6 +160,8 @@ def train_model(
         ValueError: a model whose probabilities are not known here, see `check_scores`.
     """
     record = Record(plan.rollouts)
+    if plan.credit == "untrained":
+        return record
     check_scores(chat.model.eval(), chat.prompts_of([{"said": "Hello."}])[0], chat.end)
     trained: nn.Module = Trained(chat.model) if plan.lora else chat.model
 
