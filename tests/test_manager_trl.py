@@ -11,6 +11,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs torch: pip install 'memgym[agents]'")
 pytest.importorskip("trl", reason="needs trl: pip install 'memgym[train]'")
 
+from memgym.agents.llm.lora import add_lora, base_weights  # noqa: E402
 from memgym.agents.llm.manager import MemoryManager  # noqa: E402
 from memgym.baselines.checkpoints import remove_checkpoint  # noqa: E402
 from memgym.baselines.manager import models, trl_learner  # noqa: E402
@@ -93,6 +94,17 @@ def test_what_came_out_better_gets_likelier(manager: MemoryManager, sign: int) -
     assert sign * (sampler.preference() - before) > 1
 
 
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")
+def test_adapters_learn_in_the_place_of_the_model(manager: MemoryManager) -> None:
+    pytest.importorskip("peft", reason="needs peft: pip install 'memgym[train]'")
+    manager.adapters = add_lora(manager.model, 4, seed=0)
+    sampler = Sampler(manager)
+    before, base = sampler.preference(), {n: w.clone() for n, w in base_weights(manager.model).items()}
+    learn_by_trl(manager, sampler, rollouts=3, settings={}, **RATES)
+    assert sampler.preference() > before
+    assert all(torch.equal(weight, base[name]) for name, weight in base_weights(manager.model).items())
+
+
 def test_what_came_out_the_same_teaches_nothing(manager: MemoryManager) -> None:
     before = weights(manager)
     learn_by_trl(manager, Sampler(manager, worth=(0.5, 0.5)), rollouts=2, settings={}, **RATES)
@@ -155,7 +167,7 @@ def test_groups_of_another_size_are_refused(manager: MemoryManager) -> None:
         learn_by_trl(manager, Sampler(manager), rollouts=2, settings={}, **{**RATES, "group_size": 3})
 
 
-@pytest.mark.parametrize("credit", ["ppo", "clone", "none"])
+@pytest.mark.parametrize("credit", ["ppo", "clone", "none", "mem-alpha"])
 def test_trl_has_no_other_ways_to_learn(credit: str) -> None:
     with pytest.raises(ValueError, match="TRL learns by"):
         Plan(credit, learner="trl")

@@ -27,9 +27,9 @@ from memgym.rng import CounterRNG
 
 __all__ = ["CREDITS", "Plan", "Record", "rollout_dialogues", "train_model"]
 
-GROUPED = ("trajectory", "local", "mem-alpha")  # by GRPO
-CREDITS = ("untrained", "none", "clone", *GROUPED, "ppo")
+CREDITS = ("untrained", "none", "clone", "trajectory", "local", "mem-alpha", "ppo")
 LEARNERS = ("memgym", "trl")
+OF_TRL = ("trajectory", "local")  # all their groups are as large
 LEARNING = 1_000_000  # number of the first episode of the reinforcement; those before are the warm-up's
 POINTS = 20  # of the learning curve
 
@@ -89,8 +89,8 @@ class Plan:
         check_choice("credit", self.credit, CREDITS)
         check_choice("form", self.form, FORMS)
         check_choice("learner", self.learner, LEARNERS)
-        if self.learner == "trl" and self.credit not in GROUPED:
-            raise ValueError(f"TRL learns by {', '.join(GROUPED)}, not by {self.credit}.")
+        if self.learner == "trl" and self.credit not in OF_TRL:
+            raise ValueError(f"TRL learns by credit {' or '.join(OF_TRL)}, not {self.credit}.")
         check_integer("lora", self.lora, 0, 1 << 12)
         for name in ("demonstrations", "rollouts", "episodes", "epochs", "batch"):
             check_integer(name, getattr(self, name), 1, 1 << 20)
