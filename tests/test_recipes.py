@@ -236,9 +236,8 @@ def test_a_figure_has_a_line_for_each_seed_and_one_for_their_median() -> None:
 @pytest.mark.parametrize(("name", "is_joined"), [("color_cubes_memories", False), ("t_maze_rules", True)])
 def test_a_long_list_of_words_is_not_joined_by_lines(name: str, is_joined: bool) -> None:
     recipe = load_recipe(name)
-    panel = _draw_lines(recipe, committed_runs(recipe), _names(recipe)).axes[
-        -1
-    ]  # which has the names below it
+    panels = _draw_lines(recipe, committed_runs(recipe), _names(recipe)).axes
+    panel = panels[-1]  # which has the names below it
     assert {label.get_rotation() for label in panel.get_xticklabels()} == {0.0 if is_joined else 90.0}
     assert all((line.get_linestyle() != "None") == is_joined for line in panel.lines)
 

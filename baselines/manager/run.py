@@ -153,9 +153,7 @@ def run_manager(run: Run, checkpoint: Path) -> dict[str, Any]:
         return {
             "curve": record.curve(),
             "params": sum(weights.numel() for weights in manager.model.parameters()),
-            "env_steps": 0
-            if plan.credit in ("untrained", "none", "clone")
-            else plan.rollouts * plan.episodes,
+            "env_steps": plan.played,
         }
 
     return run_model(run, checkpoint, train, lambda made, env: _evaluate(env, run.episodes, made[1]), tell)

@@ -226,7 +226,6 @@ def run_team(run: Run, checkpoint: Path) -> dict[str, Any]:
     def tell(made: tuple[TeamPlan, Team, dict[str, list[Record]]]) -> dict[str, Any]:
         plan, team, records = made
         models = [chat.model for chat in (team.manager, team.answerer) if chat is not None]
-        steps = {role: plan.plan(role).rollouts * plan.plan(role).episodes for role in records}
         return {
             "curve": {
                 f"{role} {number}": record.curve()
@@ -234,7 +233,7 @@ def run_team(run: Run, checkpoint: Path) -> dict[str, Any]:
                 for number, record in enumerate(some, 1)
             },
             "params": sum(weights.numel() for model in models for weights in model.parameters()),
-            "env_steps": sum(steps[role] * len(some) for role, some in records.items()),
+            "env_steps": sum(plan.plan(role).played * len(some) for role, some in records.items()),
         }
 
     return run_model(run, checkpoint, train, lambda made, env: measure_team(env, run.episodes, made[1]), tell)

@@ -99,6 +99,11 @@ class Plan:
         check_number("averaged", self.averaged, 0.0, 1.0)
         find_device(self.device)
 
+    @property
+    def played(self) -> int:
+        """Dialogues that are played to learn."""
+        return 0 if self.credit in ("untrained", "none", "clone") else self.rollouts * self.episodes
+
 
 class Record(nn.Module):
     """What the rollouts of a training came to; a module, so that checkpoints keep it."""

@@ -1,4 +1,4 @@
-"""Learn from sampled operations by TRL's own `GRPOTrainer`, whatever gives them credit.
+"""Learn from sampled operations by TRL's own `GRPOTrainer`, from credit for whole plays or for single operations.
 
 TRL would sample whole rollouts; here its ``rollout_func`` hands over what `memgym.baselines.manager.rollouts` has
 sampled, each operation as a row with an outcome of its own, so that a group may begin from the same bank. The rest is
@@ -79,15 +79,17 @@ def learn_by_trl(
         from trl.trainer.grpo_trainer import GRPOTrainer
     except ImportError as error:
         raise DependencyMissing.for_extra("trl", "train", "learner='trl'") from error
-    first = len(_groups(sample(0), group_size))
-    together = min(first, max(chat.batch // group_size, 1))
-    parts = math.ceil(first / together)
+    start = None if folder is None else _last_checkpoint(folder, settings)
+    first = _groups(sample(0), group_size)
+    together = min(len(first), max(chat.batch // group_size, 1))
+    parts = math.ceil(len(first) / together)
     groups = parts * together
+    played = {0: first} if start is None else {}  # a run that goes on asked only how many there are
 
     def rollout(prompts: Sequence[str], trainer: Any) -> dict[str, Any]:
         [number] = {int(prompt) for prompt in prompts}
-        some = _as_many(_groups(sample(number), group_size), groups)
-        samples = [one for group in some for one in group]
+        some = played.pop(number, None) or _groups(sample(number), group_size)
+        samples = [one for group in _as_many(some, groups) for one in group]
         return {
             "prompt_ids": [list(one.row.prompt) for one in samples],
             "completion_ids": [list(one.row.reply) for one in samples],
@@ -144,7 +146,7 @@ def learn_by_trl(
             callbacks=[_Watch(show, curves)],
         )
         trainer.remove_callback(PrinterCallback)
-        trainer.train(resume_from_checkpoint=None if folder is None else _last_checkpoint(folder, settings))
+        trainer.train(resume_from_checkpoint=start)
     return [(line[OUTCOME], line[MALFORMED]) for line in trainer.state.log_history if OUTCOME in line]
 
 
@@ -169,8 +171,8 @@ def _as_many(groups: Sequence[list[Sample]], count: int) -> list[list[Sample]]:
     copies that say nothing.
     """
     telling = sorted(groups, key=lambda group: len({one.outcome for one in group}) == 1)[:count]
-    silent = [[replace(one, outcome=group[0].outcome) for one in group] for group in groups]
-    return [*telling, *islice(cycle(silent), count - len(telling))]
+    silent = ([replace(one, outcome=group[0].outcome) for one in group] for group in cycle(groups))
+    return [*telling, *islice(silent, count - len(telling))]
 
 
 def _last_checkpoint(folder: Path, settings: Mapping[str, Any]) -> str | None:
