@@ -1,5 +1,6 @@
 """TRL's `GRPOTrainer` learns from the samples of memory managers: what it is given, and how it goes on."""
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -22,6 +23,7 @@ from memgym.baselines.manager.run import SAMPLE, make_manager  # noqa: E402
 from memgym.baselines.manager.training import Plan  # noqa: E402
 from memgym.baselines.manager.trl_learner import learn_by_trl  # noqa: E402
 from memgym.baselines.tiny_model import TinyPlan  # noqa: E402
+from memgym.errors import DependencyMissing  # noqa: E402
 from memgym.memory import MemoryOp  # noqa: E402
 
 pytestmark = pytest.mark.slow
@@ -171,3 +173,9 @@ def test_groups_of_another_size_are_refused(manager: MemoryManager) -> None:
 def test_trl_has_no_other_ways_to_learn(credit: str) -> None:
     with pytest.raises(ValueError, match="TRL learns by"):
         Plan(credit, learner="trl")
+
+
+def test_without_trl_nothing_is_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "trl", None)
+    with pytest.raises(DependencyMissing, match=r"memgym\[train\]"):
+        Plan("local", learner="trl")

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from memgym.baselines.manager.rollouts import Sample
 from memgym.baselines.manager.trl_learner import learn_by_trl
 from memgym.baselines.manager.warm_up import draw_dialogue, imitation_loss
 from memgym.core.arguments import check_choice, check_integer, check_number
+from memgym.errors import DependencyMissing
 from memgym.rng import CounterRNG
 
 __all__ = ["CREDITS", "Plan", "Record", "rollout_dialogues", "train_model"]
@@ -62,6 +64,7 @@ class Plan:
         learner: whose GRPO it is: "memgym", or "trl" for TRL's `GRPOTrainer`, which averages no weights.
 
     Raises:
+        DependencyMissing: TRL is asked for and not installed.
         ValueError: an argument outside its range.
     """
 
@@ -91,6 +94,8 @@ class Plan:
         check_choice("learner", self.learner, LEARNERS)
         if self.learner == "trl" and self.credit not in OF_TRL:
             raise ValueError(f"TRL learns by credit {' or '.join(OF_TRL)}, not {self.credit}.")
+        if self.learner == "trl" and find_spec("trl") is None:
+            raise DependencyMissing.for_extra("trl", "train", "learner='trl'")
         check_integer("lora", self.lora, 0, 1 << 12)
         for name in ("demonstrations", "rollouts", "episodes", "epochs", "batch"):
             check_integer(name, getattr(self, name), 1, 1 << 20)

@@ -30,7 +30,6 @@ from memgym.baselines.manager.curves import Curves
 from memgym.baselines.manager.learn import CLIP_HIGH, CLIP_LOW, Sampler
 from memgym.baselines.manager.rollouts import Sample
 from memgym.core.result import write_atomically
-from memgym.errors import DependencyMissing
 
 __all__ = ["learn_by_trl"]
 
@@ -69,16 +68,13 @@ def learn_by_trl(
         For each rollout the mean outcome and the share of replies that could not be read.
 
     Raises:
-        DependencyMissing: TRL is not installed.
         FloatingPointError: it diverges.
         ValueError: groups of another size; or checkpoints of another run.
     """
-    try:
-        from datasets import Dataset
-        from trl.trainer.grpo_config import GRPOConfig
-        from trl.trainer.grpo_trainer import GRPOTrainer
-    except ImportError as error:
-        raise DependencyMissing.for_extra("trl", "train", "learner='trl'") from error
+    from datasets import Dataset
+    from trl.trainer.grpo_config import GRPOConfig
+    from trl.trainer.grpo_trainer import GRPOTrainer
+
     start = None if folder is None else _last_checkpoint(folder, settings)
     first = _groups(sample(0), group_size)
     together = min(len(first), max(chat.batch // group_size, 1))
