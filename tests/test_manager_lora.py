@@ -140,6 +140,19 @@ def test_a_checkpoint_of_adapters_holds_no_model(tmp_path: Path) -> None:
     assert all("lora_" in name for name in names)
 
 
+def test_adapters_do_not_go_on_beside_another_model(tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    untrained = make_manager(Plan("none", width=32, layers=1), 0)
+    untrained.tokenizer.save_pretrained(base)
+    untrained.model.save_pretrained(base)
+    plan = Plan(**{**vars(SMALL), "credit": "none", "warm_up_updates": 1, "model": str(base)})
+    train_manager(plan, ENV, 0, tmp_path / "run")
+    train_manager(plan, ENV, 0, tmp_path / "run")
+    make_manager(Plan("none", width=32, layers=1), 1).model.save_pretrained(base)
+    with pytest.raises(ValueError, match="another run"):
+        train_manager(plan, ENV, 0, tmp_path / "run")
+
+
 # ------------------------------------------------------------------ operations as text
 
 

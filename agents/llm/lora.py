@@ -1,13 +1,14 @@
 """LoRA: adapters of low rank, trained in the place of a model's weights (Hu et al. 2021, arXiv 2106.09685)."""
 
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from memgym.agents.structured.adapters import adapter_files, import_peft, with_adapters
 from memgym.core.arguments import check_integer
 
-__all__ = ["add_lora", "base_weights", "load_lora", "save_lora", "trained_weights"]
+__all__ = ["add_lora", "base_digest", "base_weights", "load_lora", "save_lora", "trained_weights"]
 
 SCALE = 2  # alpha over rank
 
@@ -68,3 +69,14 @@ def base_weights(model: Any) -> dict[str, Any]:
         for name, weights in model.state_dict().items()
         if ".lora_" not in name
     }
+
+
+def base_digest(model: Any) -> str:
+    """SHA-256 of `base_weights`, to tell whether an adapter goes on beside the weights that it was begun with."""
+    import torch
+
+    digest = sha256()
+    for name, weights in base_weights(model).items():
+        digest.update(f"{name} {weights.dtype} {tuple(weights.shape)}".encode())
+        digest.update(weights.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()

@@ -14,6 +14,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from memgym.agents.llm.chat import ChatModel
 from memgym.agents.llm.forms import FORMS
+from memgym.agents.llm.lora import base_digest
 from memgym.agents.nn.fitting import minimise
 from memgym.agents.ppo.stochastic import find_device
 from memgym.baselines.manager.curves import Curves
@@ -173,7 +174,10 @@ def train_model(
     if plan.credit == "untrained":
         return record
     check_scores(chat.model.eval(), chat.prompts_of([{"said": "Hello."}])[0], chat.end)
-    trained: nn.Module = Trained(chat.model) if plan.lora else chat.model
+    trained: nn.Module = chat.model
+    if plan.lora:  # its checkpoints hold the adapter alone
+        trained = Trained(chat.model)
+        settings = {**settings, "base": base_digest(chat.model)}
 
     def fit(
         loss: Any,
